@@ -1,0 +1,1 @@
+"""Pipeline definitions, configuration, the local runner and the command line."""

@@ -1,0 +1,312 @@
+"""Every knob of the science, with its unit and its default.
+
+All dataclasses are frozen and validate themselves; build them from plain mappings with
+:func:`trainer.strict.build`. :func:`preset` gives the three shipped sizes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from trainer.schema import N_CHANNELS
+from trainer.strict import ConfigError, build, to_mapping
+
+NormalizerMethod = Literal[
+    "plate_mean_std",
+    "plate_median_mad",
+    "plate_percentiles",
+    "plate_controls",
+    "experiment_mean_std",
+    "image_mean_std",
+    "none",
+]
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(message)
+
+
+@dataclass(frozen=True)
+class NormalizerConfig:
+    """How grey levels become model input: ``(grey - center) / scale`` per channel."""
+
+    method: NormalizerMethod = "plate_mean_std"
+    #: Percentiles (0..100) that ``plate_percentiles`` maps to 0 and 1.
+    low_percentile: float = 1.0
+    high_percentile: float = 99.0
+    #: ``plate_controls``: the whole plate weighs as much as this many control wells, so
+    #: a plate with one control well (most of RxRx1) is pulled towards its plate.
+    control_shrinkage_wells: float = 4.0
+    #: ``plate_controls`` on a plate without controls: use the whole plate, or stop.
+    without_controls: Literal["plate", "error"] = "plate"
+    #: A plate the table does not hold: its own image's statistics, or an error.
+    unknown_plate: Literal["image", "error"] = "image"
+    #: Smallest scale, grey levels; keeps a constant channel finite.
+    scale_floor_grey_levels: float = 0.5
+
+    def __post_init__(self) -> None:
+        _require(
+            0 <= self.low_percentile < self.high_percentile <= 100,
+            f"percentiles must satisfy 0 <= low < high <= 100; got "
+            f"{self.low_percentile} and {self.high_percentile}",
+        )
+        _require(self.scale_floor_grey_levels > 0, "scale_floor_grey_levels must be positive")
+        _require(self.control_shrinkage_wells >= 0, "control_shrinkage_wells must be >= 0")
+
+
+@dataclass(frozen=True)
+class NoiseConfig:
+    """Noise injected in raw grey levels while training (see ``trainer/noise.py``).
+
+    y = alpha * Poisson(x / alpha) + N(0, sigma^2), then impulses of density p.
+    """
+
+    enabled: bool = True
+    #: Peak photons at grey level 255, drawn log-uniformly.
+    peak_photons_low: float = 10.0
+    peak_photons_high: float = 1000.0
+    #: Read-noise sigma, grey levels, drawn uniformly.
+    read_sigma_low_grey_levels: float = 0.0
+    read_sigma_high_grey_levels: float = 50.0
+    #: Share of images that get impulses, and their density (share of pixels).
+    impulse_share: float = 0.5
+    impulse_density_low: float = 0.001
+    impulse_density_high: float = 0.3
+    #: Share of images whose noisy grey levels are clipped to 0..255 and rounded.
+    quantise_share: float = 0.5
+    #: Share of images left as they are.
+    identity_share: float = 0.05
+
+    def __post_init__(self) -> None:
+        _require(
+            0 < self.peak_photons_low <= self.peak_photons_high,
+            "peak_photons_low must be positive and at most peak_photons_high",
+        )
+        _require(
+            0 <= self.read_sigma_low_grey_levels <= self.read_sigma_high_grey_levels,
+            "read_sigma_low_grey_levels must be >= 0 and at most read_sigma_high_grey_levels",
+        )
+        for name in ("impulse_share", "quantise_share", "identity_share", "impulse_density_high"):
+            _require(0 <= getattr(self, name) <= 1, f"{name} must lie in 0..1")
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Random changes to a training image, after normalisation."""
+
+    flips: bool = True
+    quarter_turns: bool = True
+    #: Each channel becomes a*x + b: a in 1 +- gain, b in +- offset (normalised units).
+    gain_jitter: float = 0.1
+    offset_jitter: float = 0.1
+    #: Probability that a minibatch is mixed by CutMix, and its Beta parameter.
+    cutmix_probability: float = 0.5
+    cutmix_alpha: float = 1.0
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Shapes of the denoiser and the classifier."""
+
+    n_channels: int = N_CHANNELS
+    #: Side of the square the network sees, px; larger sites are cropped at random in
+    #: training and tiled from the centre in prediction, or resized first.
+    image_size_px: int = 224
+    #: Side that sites are resized to before cropping, px; 0 keeps their own size.
+    resize_px: int = 0
+    denoiser: bool = True
+    #: Space-to-depth factor in front of the U-Net, and its widths per level.
+    space_to_depth: int = 2
+    denoiser_widths: tuple[int, ...] = (64, 128, 256)
+    #: ``"tiny"`` is our own small network; any other name is a keras.applications class.
+    backbone: str = "EfficientNetV2B0"
+    #: Widths of the tiny network's stages.
+    tiny_widths: tuple[int, ...] = (32, 64, 96)
+    embedding_dim: int = 512
+    dropout: float = 0.2
+    precision: Literal["float32", "mixed_bfloat16"] = "float32"
+
+    def __post_init__(self) -> None:
+        levels = len(self.denoiser_widths) - 1
+        multiple = self.space_to_depth * 2**levels if self.denoiser else 1
+        _require(
+            self.image_size_px % multiple == 0,
+            f"image_size_px must be a multiple of {multiple} for this denoiser; "
+            f"got {self.image_size_px}",
+        )
+        _require(0 <= self.dropout < 1, "dropout must lie in 0..1")
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights of the joint loss; a weight of 0 switches its term off."""
+
+    classification: float = 1.0
+    #: Charbonnier distance of denoised and clean image, in normalised units.
+    reconstruction: float = 0.5
+    #: Cross-entropy on the clean image as well (the classifier must not need noise).
+    clean_classification: float = 0.0
+    label_smoothing: float = 0.1
+
+    def __post_init__(self) -> None:
+        for f in dataclasses.fields(self):
+            _require(getattr(self, f.name) >= 0, f"{f.name} must be >= 0")
+        _require(self.label_smoothing < 1, "label_smoothing must be below 1")
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """AdamW with linear warm-up and cosine decay."""
+
+    peak_learning_rate: float = 1e-3
+    warmup_share: float = 0.05
+    final_learning_rate_share: float = 0.01
+    weight_decay: float = 1e-4
+    clip_global_norm: float = 1.0
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """How Examples are fed."""
+
+    #: Sites a replica sees in one step, all from one plate.
+    minibatch_size: int = 32
+    #: Plates read at once; steps alternate between them.
+    open_plates: int = 8
+    #: Sites of one plate held for shuffling (compressed, about 400 kB each at 512 px).
+    shuffle_sites: int = 616
+    #: Keep the compressed records in memory after the first epoch (small screens).
+    cache_in_memory: bool = False
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """How long and where to train."""
+
+    epochs: int = 60
+    strategy: Literal["default", "mirrored", "tpu"] = "default"
+    #: TPU address for ``strategy = "tpu"``; ``"local"`` on a TPU VM.
+    tpu_address: str = "local"
+    #: More than 1 splits the CPU into logical devices (for trying replication).
+    logical_cpu_devices: int = 1
+    checkpoint_every_s: float = 300.0
+    checkpoint_every_steps: int = 0
+    keep_checkpoints: int = 2
+    log_every_s: float = 2.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _require(self.epochs >= 1, "epochs must be at least 1")
+
+
+@dataclass(frozen=True)
+class PredictConfig:
+    """How a trained model reads plates."""
+
+    #: Estimate BatchNorm statistics from the plate at hand.
+    adapt_batch_norm: bool = True
+    minibatch_size: int = 32
+    #: Keep only the k largest probabilities of a row (0 keeps all).
+    top_k: int = 0
+    #: Fixed noise protocol for PSNR and SSIM: Poisson peak photons and read sigma.
+    protocol_peak_photons: float = 60.0
+    protocol_read_sigma_grey_levels: float = 10.0
+    #: Sites per plate measured under the protocol (0 switches it off).
+    protocol_sites_per_plate: int = 8
+
+
+@dataclass(frozen=True)
+class TrainerConfig:
+    """Everything that decides what training gives."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    noise: NoiseConfig = field(default_factory=NoiseConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    loop: LoopConfig = field(default_factory=LoopConfig)
+    predict: PredictConfig = field(default_factory=PredictConfig)
+
+
+#: Preset name -> values that differ from the defaults above.
+_PRESETS: dict[str, dict[str, Any]] = {
+    "tiny": {
+        "model": {
+            "image_size_px": 64,
+            "denoiser_widths": [16, 32],
+            "backbone": "tiny",
+            "tiny_widths": [24, 48, 64],
+            "embedding_dim": 64,
+            "dropout": 0.1,
+        },
+        "noise": {
+            "peak_photons_low": 100.0,
+            "read_sigma_high_grey_levels": 10.0,
+            "impulse_density_high": 0.05,
+        },
+        "data": {"minibatch_size": 16, "cache_in_memory": True},
+        "optimizer": {"peak_learning_rate": 3e-3},
+        "loop": {"epochs": 20, "checkpoint_every_s": 20.0},
+    },
+    "base": {
+        "model": {"image_size_px": 224, "resize_px": 224, "denoiser_widths": [48, 96, 192]},
+    },
+    "full": {
+        "model": {
+            "image_size_px": 512,
+            "backbone": "EfficientNetV2S",
+            "precision": "mixed_bfloat16",
+        },
+        "data": {"minibatch_size": 16},
+        "loop": {"epochs": 90},
+    },
+}
+
+
+def preset(name: str, overrides: dict[str, Any] | None = None) -> TrainerConfig:
+    """One of the shipped sizes: ``tiny`` (CPU demo), ``base`` (224 px), ``full`` (512 px).
+
+    Parameters
+    ----------
+    name
+        Preset name.
+    overrides
+        Nested mapping laid over the preset.
+
+    Raises
+    ------
+    ConfigError
+        Unknown preset, or an override that does not fit.
+    """
+    if name not in _PRESETS:
+        raise ConfigError(f"preset must be one of {', '.join(_PRESETS)}; got {name!r}")
+    return build(TrainerConfig, _merge(_PRESETS[name], overrides or {}), "")
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = (
+            _merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+        )
+    return merged
+
+
+def flatten(config: Any) -> dict[str, Any]:
+    """Dotted keys and values of a configuration, for reports and comparisons."""
+    flat: dict[str, Any] = {}
+
+    def walk(prefix: str, node: Any) -> None:
+        if isinstance(node, dict) and node:
+            for key, value in node.items():
+                walk(f"{prefix}{key}.", value)
+        else:
+            flat[prefix[:-1]] = node
+
+    walk("", to_mapping(config))
+    return flat
