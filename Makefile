@@ -1,0 +1,58 @@
+# Every target sets up what it needs. `make help` explains them.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format lint types imports test-fast coverage bench lock clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := components pipelines trainer
+CODE := $(PACKAGES) tests infra
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.installed  ## Make .venv from the locked packages, with .venv/bin/platewise in it
+
+$(VENV)/.installed: requirements.lock pyproject.toml infra/lock/install.sh
+	@sh infra/lock/install.sh $(VENV)
+
+demo: setup  ## Simulate a small screen, run the whole pipeline on it, write a report
+	@$(BIN)/platewise run --demo
+
+test: setup  ## Run every test, an end-to-end run of the real pipeline among them
+	$(PYTEST)
+
+check: format-check lint types imports test-fast  ## Format, lint, types, import direction, fast tests
+
+.PHONY: format-check
+format-check: setup
+	$(BIN)/ruff format --check $(CODE)
+
+format: setup  ## Rewrite the code in the house format
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix $(CODE)
+
+lint: setup  ## Lint
+	$(BIN)/ruff check $(CODE)
+
+types: setup  ## Check types
+	$(BIN)/mypy
+
+imports: setup  ## Check that imports run pipelines -> components -> trainer and never back
+	$(BIN)/lint-imports
+
+test-fast: setup  ## Run the tests that are neither slow nor end to end
+	$(PYTEST) -m "not slow and not e2e"
+
+coverage: setup  ## Run every test and show coverage of the three packages
+	$(PYTEST) --cov --cov-report=term:skip-covered
+
+bench: setup  ## Measure ingest, Transform, trainer feed and evaluation against peers; print ratios
+	$(BIN)/python infra/bench
+
+lock: setup  ## Resolve requirements.lock anew (pyproject.toml + infra/lock/overrides.txt)
+	sh infra/lock/lock.sh --upgrade
+
+clean:  ## Remove runs, caches and the virtual environment
+	rm -rf $(VENV) runs build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
