@@ -9,6 +9,7 @@ W width, C channel, K class, D embedding, P plate, Q grey-level bin. So
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ LEVEL = "level"
 LEVEL_SITE = "site"
 LEVEL_WELL = "well"
 PROBABILITIES = "probabilities"
+#: The same rows read by the latest blessed model; absent where there is none.
+BASELINE_PROBABILITIES = "baseline_probabilities"
 EMBEDDING = "embedding"
 PSNR_NOISY = "psnr_noisy_db"
 PSNR_DENOISED = "psnr_denoised_db"
@@ -87,6 +90,13 @@ SPLIT_IN_DISTRIBUTION = "id_test"
 SPLIT_TEST = "test"
 #: The only split of a scoring run.
 SPLIT_SCORE = "score"
+
+
+def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
+    """Sort key that orders the digits in a name by their number: ``a_2`` before ``a_10``."""
+    runs = re.findall(r"[0-9]+|[^0-9]+", text)
+    key = [(0, int(run), "") if run[0] in "0123456789" else (1, 0, run) for run in runs]
+    return (*key, (2, 0, text))  # the text itself, so that "1" and "01" keep one order
 
 
 def plate_id(experiment: str, plate: int) -> str:
