@@ -96,7 +96,7 @@ def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
     """Sort key that orders the digits in a name by their number: ``a_2`` before ``a_10``."""
     runs = re.findall(r"[0-9]+|[^0-9]+", text)
     key = [(0, int(run), "") if run[0] in "0123456789" else (1, 0, run) for run in runs]
-    return (*key, (2, 0, text))  # the text itself, so that "1" and "01" keep one order
+    return (*key, (-1, 0, text))  # the text itself, so that "1" and "01" keep one order
 
 
 def plate_id(experiment: str, plate: int) -> str:
