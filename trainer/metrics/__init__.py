@@ -1,1 +1,5 @@
-"""Metrics: pure functions of arrays, each tested against an independent reference."""
+"""Metrics as pure NumPy functions, each tested against an independent reference."""
+
+from trainer.metrics.image import psnr_db, ssim
+
+__all__ = ["psnr_db", "ssim"]

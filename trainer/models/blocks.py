@@ -1,0 +1,116 @@
+"""Layers that the networks share."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable(package="platewise")
+class SpaceToDepth(keras.layers.Layer):
+    """Fold squares of ``factor`` x ``factor`` pixels into channels.
+
+    [B, H, W, C] -> [B, H / factor, W / factor, C * factor^2]. It buys the U-Net a wide view
+    at a fraction of the arithmetic, and the matrix unit of a TPU more than six channels.
+    """
+
+    def __init__(self, factor: int, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self.factor = factor
+
+    def call(self, image_BHWC: tf.Tensor) -> tf.Tensor:
+        return tf.nn.space_to_depth(image_BHWC, self.factor)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        n_images, height, width, channels = input_shape
+        return (
+            n_images,
+            None if height is None else height // self.factor,
+            None if width is None else width // self.factor,
+            channels * self.factor**2,
+        )
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "factor": self.factor}
+
+
+@keras.saving.register_keras_serializable(package="platewise")
+class DepthToSpace(SpaceToDepth):
+    """The inverse of :class:`SpaceToDepth`."""
+
+    def call(self, image_BHWC: tf.Tensor) -> tf.Tensor:
+        return tf.nn.depth_to_space(image_BHWC, self.factor)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        n_images, height, width, channels = input_shape
+        return (
+            n_images,
+            None if height is None else height * self.factor,
+            None if width is None else width * self.factor,
+            channels // self.factor**2,
+        )
+
+
+def conv(width: int, name: str, stride: int = 1) -> keras.layers.Conv2D:
+    """A 3 x 3 convolution with ReLU and bias, for networks without normalisation."""
+    return keras.layers.Conv2D(
+        width,
+        3,
+        strides=stride,
+        padding="same",
+        activation="relu",
+        kernel_initializer="he_normal",
+        name=name,
+    )
+
+
+def conv_norm(
+    x_BHWC: keras.KerasTensor, width: int, name: str, stride: int = 1
+) -> keras.KerasTensor:
+    """Apply a 3 x 3 convolution, :func:`batch_norm` and ReLU."""
+    x_BHWC = keras.layers.Conv2D(
+        width,
+        3,
+        strides=stride,
+        padding="same",
+        use_bias=False,
+        kernel_initializer="he_normal",
+        name=name,
+    )(x_BHWC)
+    x_BHWC = batch_norm(f"{name}_norm")(x_BHWC)
+    return keras.layers.ReLU(name=f"{name}_relu")(x_BHWC)
+
+
+def batch_norm(name: str, dtype: str | None = None) -> keras.layers.BatchNormalization:
+    """BatchNormalization whose moving averages settle within some 50 steps.
+
+    The statistics are not synchronised across replicas: a replica's minibatch is one plate,
+    and the statistics of that plate are what normalises it.
+    """
+    return keras.layers.BatchNormalization(momentum=0.9, synchronized=False, dtype=dtype, name=name)
+
+
+def batch_norm_layers(model: keras.Model) -> list[keras.layers.BatchNormalization]:
+    """Every BatchNormalization of a model, nested ones too, in a fixed order."""
+    return [
+        layer
+        for layer in model._flatten_layers(include_self=False)
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+
+
+@contextlib.contextmanager
+def precision(policy: str) -> Iterator[None]:
+    """Layers made inside compute in ``policy`` (their variables stay float32).
+
+    keras.applications takes no policy, so the global one is set, and put back afterwards.
+    """
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
