@@ -70,9 +70,9 @@ class SimulationConfig:
     plate_edge_sd: float = 0.2
 
     #: Variance of the shot noise per grey level of signal, grey levels.
-    shot_noise_grey_levels: float = 0.05
+    shot_noise_grey_levels: float = 0.01
     #: Standard deviation of the camera's read noise, grey levels.
-    read_noise_sd_grey_levels: float = 0.4
+    read_noise_sd_grey_levels: float = 0.2
 
     def __post_init__(self) -> None:
         self._check_design()

@@ -52,10 +52,18 @@ class Morphology:
     #: Log standard deviation and length of slow changes in thickness and staining.
     thickness_log_sd: float
     thickness_scale_um: float
+    #: How far thin cell margins (actin, membrane) reach, in cell radii.
+    lamella_reach: float
+    #: How much darker the cytoplasmic stains are where the nucleus is, 0..1.
+    nuclear_shadow: float
+    #: Log standard deviation of the brightness of whole cells.
+    cell_log_sd: float
+    #: Share of the light that comes from outside the focal plane.
+    haze: float
     #: Share of rounded, very bright cells.
     rounded_share: float
-    #: Mean grey level of each channel, and its background.
-    level_C: tuple[float, ...]
+    #: Grey levels of each channel where its pattern is 1, and of its background.
+    peak_C: tuple[float, ...]
     background_C: tuple[float, ...]
 
 
@@ -63,7 +71,7 @@ MORPHOLOGIES = {
     "HUVEC": Morphology(
         density_per_mm2=900,
         clustering=0.5,
-        nucleus_radius_um=6.6,
+        nucleus_radius_um=7.0,
         nucleus_aspect=1.45,
         cell_radius_um=16,
         cell_aspect=1.5,
@@ -81,12 +89,16 @@ MORPHOLOGIES = {
         mito_scale_um=1.3,
         golgi=0.6,
         golgi_radius_um=2.2,
-        golgi_nucleus=1.2,
+        golgi_nucleus=1.6,
         vesicles=0.4,
         thickness_log_sd=0.18,
         thickness_scale_um=14,
+        lamella_reach=2.4,
+        nuclear_shadow=0.55,
+        cell_log_sd=0.42,
+        haze=0.12,
         rounded_share=0.03,
-        level_C=(5.2, 22.1, 11.8, 12.7, 2.4, 15.7),
+        peak_C=(26.4, 44, 5.34, 24.5, 6.23, 11.7),
         background_C=(0.9, 6.5, 3.5, 3.7, 0.7, 5.5),
     ),
     "RPE": Morphology(
@@ -114,16 +126,20 @@ MORPHOLOGIES = {
         vesicles=0.3,
         thickness_log_sd=0.15,
         thickness_scale_um=22,
+        lamella_reach=1.7,
+        nuclear_shadow=0.5,
+        cell_log_sd=0.3,
+        haze=0.15,
         rounded_share=0.01,
-        level_C=(6.5, 13.0, 10.0, 10.0, 6.0, 9.5),
+        peak_C=(35.3, 19.5, 8.03, 15, 14.8, 11.2),
         background_C=(1.0, 3.5, 2.5, 2.5, 1.0, 2.8),
     ),
     "HEPG2": Morphology(
-        density_per_mm2=1750,
-        clustering=1.0,
+        density_per_mm2=1600,
+        clustering=0.6,
         nucleus_radius_um=5.6,
         nucleus_aspect=1.2,
-        cell_radius_um=11.5,
+        cell_radius_um=13,
         cell_aspect=1.15,
         ruffle_um=1.3,
         chromatin=0.14,
@@ -139,12 +155,16 @@ MORPHOLOGIES = {
         mito_scale_um=1.2,
         golgi=0.25,
         golgi_radius_um=1.8,
-        golgi_nucleus=0.1,
+        golgi_nucleus=0.2,
         vesicles=0.5,
         thickness_log_sd=0.36,
         thickness_scale_um=30,
+        lamella_reach=2.0,
+        nuclear_shadow=0.4,
+        cell_log_sd=0.3,
+        haze=0.35,
         rounded_share=0.02,
-        level_C=(7.9, 25.3, 20.9, 16.4, 30.4, 16.1),
+        peak_C=(41.9, 36.5, 13.9, 22.9, 50.6, 20.2),
         background_C=(0.9, 3.5, 3.5, 2.5, 3.5, 2.5),
     ),
     "U2OS": Morphology(
@@ -165,15 +185,19 @@ MORPHOLOGIES = {
         fibre_period_um=4.2,
         mito_reach=1.6,
         mito_filament=1.6,
-        mito_scale_um=1.5,
+        mito_scale_um=1.1,
         golgi=1.0,
         golgi_radius_um=3.2,
         golgi_nucleus=0.3,
         vesicles=0.6,
         thickness_log_sd=0.15,
         thickness_scale_um=18,
+        lamella_reach=1.5,
+        nuclear_shadow=0.55,
+        cell_log_sd=0.35,
+        haze=0.12,
         rounded_share=0.03,
-        level_C=(6.0, 12.0, 8.0, 9.0, 6.5, 8.0),
+        peak_C=(35.1, 22, 4.37, 15.9, 15.5, 9.47),
         background_C=(1.0, 2.5, 2.0, 2.0, 1.0, 2.0),
     ),
 }
