@@ -9,8 +9,8 @@ import numpy as np
 from trainer.simulation.fields import smooth_noise
 from trainer.simulation.morphology import Morphology
 
-#: A cell may claim pixels up to this multiple of its own radius.
-REACH = 2.0
+#: A cell may claim pixels up to this much past its thin margin, in its own radii.
+REACH_PAST_LAMELLA = 0.6
 _FAR = np.float32(9.0)
 
 
@@ -39,7 +39,7 @@ def place_cells(
 
     Candidates are thinned by a slow field (colonies) and kept a distance apart.
     """
-    margin_um = 1.2 * morphology.cell_radius_um
+    margin_um = 0.75 * morphology.lamella_reach * morphology.cell_radius_um
     side_um = field_um + 2 * margin_um
     wanted = rng.poisson(density_per_mm2 * 1e-6 * side_um**2)
     candidates = rng.uniform(0, side_um, (6 * wanted + 8, 2))
@@ -85,7 +85,8 @@ def map_cells(
     nucleus_size = np.exp(rng.normal(0, 0.1, n))
     stretch = np.sqrt(1 + (morphology.cell_aspect - 1) * rng.gamma(4, 0.25, n))
     nucleus_stretch = np.sqrt(1 + (morphology.nucleus_aspect - 1) * rng.gamma(4, 0.25, n))
-    reach_px = REACH * morphology.cell_radius_um * size * stretch / pixel_size_um
+    reach = morphology.lamella_reach + REACH_PAST_LAMELLA
+    reach_px = reach * morphology.cell_radius_um * size * stretch / pixel_size_um
     for i, (cy, cx) in enumerate(centres_um):
         rows = _window(cy / pixel_size_um, reach_px[i], size_px)
         columns = _window(cx / pixel_size_um, reach_px[i], size_px)

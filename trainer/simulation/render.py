@@ -62,7 +62,7 @@ def _stains(
     def noise(scale_um: float) -> np.ndarray:
         return smooth_noise(rng, size_px, max(scale_um / pixel_size_um, 0.5))
 
-    body = _soft_step(1.0 - cells.radius_HW, 0.22)
+    body = _soft_step(1.0 - cells.radius_HW, 0.3)
     lamella = _soft_step(m.lamella_reach - cells.radius_HW, 0.4)
     nucleus = _soft_step(1.0 - cells.nucleus_HW, 0.09) * (cells.radius_HW < 3)
     outside = np.maximum(cells.nucleus_HW - 1, 0)
@@ -73,10 +73,10 @@ def _stains(
     chromatin = np.maximum(1 + m.chromatin * (0.6 * fine + middle), 0.2)
     nucleoli = nucleus * _soft_step(middle - 1.1, 0.35)
     near = body * np.exp(-outside)
-    w1 = nucleus * chromatin * (1 - 0.25 * nucleoli) + 0.06 * near
+    w1 = nucleus * chromatin * (1 - 0.25 * nucleoli) + 0.07 * near + 0.05 * lamella
 
     reticulum = body * np.exp(-outside / np.float32(m.reticulum_reach)) * shadow
-    reticulum = reticulum * np.maximum(1 + m.reticulum_texture * (fine + 0.6 * middle), 0.1)
+    reticulum = reticulum * np.maximum(1 + m.reticulum_texture * (fine + 0.5 * middle), 0.1)
     puncta = near * (1 - nucleus) * np.maximum(grain - 1.6, 0)
     w2 = reticulum + 0.06 * lamella + m.vesicles * 1.5 * puncta
     w4 = reticulum + 0.06 * lamella + 0.08 * nucleus + m.nucleoli * 0.3 * nucleoli
@@ -114,9 +114,9 @@ def _cell_brightness(
     log_nC = whole_n1 * BRIGHTNESS_SHARE_C + rng.normal(0, 0.06, (cells.n_cells + 1, N_CHANNELS))
     log_nC[-1] = 0  # nobody's pixels get the average
     factor_CHW = np.moveaxis(np.exp(log_nC).astype(np.float32)[cells.owner_HW], -1, 0).copy()
-    # Thin margins overlap, so their brightness does not jump from cell to cell.
-    for c in (2, 5):
-        factor_CHW[c] = blur(factor_CHW[c], 2.5 / pixel_size_um)
+    # Neighbours overlap, thin margins most, so brightness does not jump from cell to cell.
+    for c, overlap_um in enumerate((0.5, 1.2, 2.5, 1.2, 1.2, 2.5)):
+        factor_CHW[c] = blur(factor_CHW[c], overlap_um / pixel_size_um)
     return factor_CHW
 
 
@@ -132,7 +132,7 @@ def _fibres(rng: np.random.Generator, cells: CellMap, period_um: float) -> np.nd
     at = np.stack(
         [
             cells.across_um_HW * np.float32(3.5 / period_um) + shift,
-            cells.along_um_HW * np.float32(0.35 / period_um) + shift,
+            cells.along_um_HW * np.float32(0.3 / period_um) + shift,
         ]
     )
     strands = ndimage.map_coordinates(sheet, at, order=1, mode="grid-wrap")
