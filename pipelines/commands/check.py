@@ -1,0 +1,54 @@
+"""``platewise check``: what is wrong with a screen, without running anything."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from pipelines.commands.common import (
+    FAILED,
+    add_command,
+    add_config_options,
+    guarded,
+    load_config,
+)
+from pipelines.logs import Terminal, temporary_log_file
+
+_DESCRIPTION = """\
+Read a screen's tables and images and say what is wrong with it: rows without files and
+files without rows, incomplete and corrupt sites, leaks between splits. Nothing is written.
+Exits with 1 when the share of unusable sites is above [quality]'s threshold or the tables
+cannot be used."""
+
+
+def add_parser(commands: Any) -> None:
+    """Declare the command."""
+    parser = add_command(commands, "check", "say what is wrong with a screen", _DESCRIPTION)
+    parser.add_argument("screen", metavar="SCREEN", help="folder of the screen, local or gs://")
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print counts and lists as JSON on stdout, and nothing else (default: a summary)",
+    )
+    add_config_options(parser)
+    parser.set_defaults(execute=execute)
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Run the command."""
+    config = load_config(args, [("screen.root", args.screen)])
+
+    def work(terminal: Terminal) -> int:
+        from components.plate_example_gen.check import check_screen
+
+        report = check_screen(config.screen, config.splits, config.quality)
+        if args.json:
+            facts = report.to_json()
+            text = facts if isinstance(facts, str) else json.dumps(facts, indent=1)
+        else:
+            text = report.summary()
+        print(text, file=terminal.out)
+        return FAILED if report.failed else 0
+
+    return guarded(work, temporary_log_file("check"), args.debug, keep_log=False)
