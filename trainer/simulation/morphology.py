@@ -98,7 +98,7 @@ MORPHOLOGIES = {
         cell_log_sd=0.42,
         haze=0.12,
         rounded_share=0.03,
-        peak_C=(19.8, 43, 5.72, 24.4, 6.27, 11.9),
+        peak_C=(19.8, 43, 5.08, 24.4, 6.27, 11.4),
         background_C=(0.9, 6.5, 3.5, 3.7, 0.7, 5.5),
     ),
     "RPE": Morphology(
@@ -131,11 +131,11 @@ MORPHOLOGIES = {
         cell_log_sd=0.3,
         haze=0.15,
         rounded_share=0.01,
-        peak_C=(26.7, 20.8, 7.58, 15.9, 15.4, 11.2),
+        peak_C=(26.7, 20.8, 6.14, 15.9, 15.4, 10.8),
         background_C=(1.0, 3.5, 2.5, 2.5, 1.0, 2.8),
     ),
     "HEPG2": Morphology(
-        density_per_mm2=1600,
+        density_per_mm2=1400,
         clustering=0.6,
         nucleus_radius_um=5.6,
         nucleus_aspect=1.2,
@@ -164,7 +164,7 @@ MORPHOLOGIES = {
         cell_log_sd=0.3,
         haze=0.35,
         rounded_share=0.02,
-        peak_C=(32.1, 39.5, 18.1, 24.8, 53.5, 24.8),
+        peak_C=(35.6, 41.5, 14.2, 26, 55.7, 24),
         background_C=(0.9, 3.5, 3.5, 2.5, 3.5, 2.5),
     ),
     "U2OS": Morphology(
@@ -197,7 +197,7 @@ MORPHOLOGIES = {
         cell_log_sd=0.35,
         haze=0.12,
         rounded_share=0.03,
-        peak_C=(26.2, 25.2, 4.21, 18.1, 18.6, 9.49),
+        peak_C=(26.2, 25.2, 3.72, 18.1, 18.6, 9.11),
         background_C=(1.0, 2.5, 2.0, 2.0, 1.0, 2.0),
     ),
 }

@@ -75,8 +75,8 @@ def _stains(
     near = body * np.exp(-outside)
     w1 = nucleus * chromatin * (1 - 0.25 * nucleoli) + 0.07 * near + 0.05 * lamella
 
-    reticulum = body * np.exp(-outside / np.float32(m.reticulum_reach)) * shadow
-    reticulum = reticulum * np.maximum(1 + m.reticulum_texture * (fine + 0.5 * middle), 0.1)
+    thick = body * np.exp(-outside / np.float32(m.reticulum_reach))
+    reticulum = thick * shadow * np.maximum(1 + m.reticulum_texture * (fine + 0.5 * middle), 0.1)
     puncta = near * (1 - nucleus) * np.maximum(grain - 1.6, 0)
     w2 = reticulum + 0.06 * lamella + m.vesicles * 1.5 * puncta
     w4 = reticulum + 0.06 * lamella + 0.08 * nucleus + m.nucleoli * 0.3 * nucleoli
@@ -87,6 +87,7 @@ def _stains(
     edge = np.exp(-(((cells.radius_HW - 1.05) / 0.1) ** 2))
     cortex = np.maximum(rim, 0.5 * edge) * np.maximum(0.7 + 0.7 * noise(2.5), 0)
     w3 = lamella * (m.actin_base + m.actin_fibre * fibres) + m.actin_cortex * cortex
+    w3 = w3 + 0.5 * thick
 
     filaments = np.exp(-((grain / 0.6) ** 2)) * np.maximum(1 + 0.4 * fine, 0)
     network = np.maximum(1 + m.mito_filament * (1.8 * filaments - 1), 0.05)
@@ -97,7 +98,7 @@ def _stains(
     stack_um2 = (cells.along_um_HW - 1.35 * r_um) ** 2 + (0.6 * cells.across_um_HW) ** 2
     golgi = np.exp(-stack_um2 / np.float32(2 * m.golgi_radius_um**2)) * (1 - nucleus)
     golgi = golgi * np.maximum(1 + 0.7 * middle, 0)
-    w6 = lamella * (0.4 * m.actin_base + 0.2 * m.actin_fibre * fibres) + 0.3 * reticulum
+    w6 = lamella * (0.4 * m.actin_base + 0.2 * m.actin_fibre * fibres) + 0.3 * thick
     w6 = w6 + 0.3 * m.actin_cortex * cortex
     w6 = w6 + m.golgi_nucleus * nucleus * chromatin + 1.6 * m.golgi * golgi
 
