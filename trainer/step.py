@@ -1,0 +1,133 @@
+"""One training step, on one device or on many.
+
+noise in raw grey levels -> normalise by plate -> augment -> denoise and classify -> loss.
+Every random draw is stateless and follows from (seed, step, replica), so that a resumed
+run repeats what the killed one would have done. Shapes are static.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from trainer import augment, schema
+from trainer.config import TrainerConfig
+from trainer.geometry import grey_image
+from trainer.losses import joint_loss
+from trainer.noise import add_noise
+from trainer.normalize import normalise_image
+from trainer.strict import ConfigError
+
+#: Keys of the scalars that every step gives beside the loss terms.
+LOSS = "loss"
+ACCURACY = "accuracy"
+GRADIENT_NORM = "gradient_norm"
+
+
+class TrainStep:
+    """Compiled step of a model under a strategy.
+
+    Each replica sees a minibatch of its own, from one plate; BatchNorm is not synchronised;
+    gradients are averaged over replicas, then clipped by their global norm.
+
+    Parameters
+    ----------
+    strategy
+        Under whose scope model and optimizer were built.
+    model, optimizer
+        What is trained.
+    config
+        Noise, augmentation, loss, clipping, seed.
+    n_classes
+        K.
+    """
+
+    def __init__(
+        self,
+        strategy: tf.distribute.Strategy,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        config: TrainerConfig,
+        n_classes: int,
+    ) -> None:
+        self._strategy, self._model, self._optimizer = strategy, model, optimizer
+        self._config, self._n_classes = config, n_classes
+        self._compiled = tf.function(self._all_replicas, autograph=False)
+
+    def __call__(self, element: Any, step: int) -> dict[str, tf.Tensor]:
+        """Update the weights; returns scalars averaged over replicas, not yet fetched."""
+        return self._compiled(element, tf.constant(step, tf.int32))  # type: ignore[no-any-return]
+
+    def _all_replicas(self, element: Any, step: tf.Tensor) -> dict[str, tf.Tensor]:
+        per_replica = self._strategy.run(self._one_replica, args=(element, step))
+        return {
+            name: self._strategy.reduce(tf.distribute.ReduceOp.MEAN, value, axis=None)
+            for name, value in per_replica.items()
+        }
+
+    def _one_replica(self, element: dict[str, tf.Tensor], step: tf.Tensor) -> dict[str, tf.Tensor]:
+        replica = tf.distribute.get_replica_context()
+        clean_BHWC, noisy_BHWC, target_BK = self.prepare(
+            element, self._seeds(step, replica.replica_id_in_sync_group)
+        )
+        with tf.GradientTape() as tape:
+            outputs = self._model(noisy_BHWC, training=True)
+            clean_logits_BK = None
+            if self._config.loss.clean_classification > 0.0:
+                clean_logits_BK = self._model(clean_BHWC, training=True)["logits"]
+            loss, terms = joint_loss(
+                outputs, target_BK, clean_BHWC, self._config.loss, clean_logits_BK
+            )
+        variables = trained_variables(self._model, self._config)
+        gradients = tape.gradient(loss, variables)
+        gradients = replica.all_reduce(tf.distribute.ReduceOp.MEAN, gradients)
+        gradients, norm = tf.clip_by_global_norm(gradients, self._config.optimizer.clip_global_norm)
+        # Keras sums over replicas once more.
+        n_replicas = self._strategy.num_replicas_in_sync
+        self._optimizer.apply([gradient / n_replicas for gradient in gradients], variables)
+        right_B = tf.equal(tf.argmax(outputs["logits"], -1), tf.argmax(target_BK, -1))
+        accuracy = tf.reduce_mean(tf.cast(right_B, tf.float32))
+        return {LOSS: loss, **terms, ACCURACY: accuracy, GRADIENT_NORM: norm}
+
+    def prepare(
+        self, element: dict[str, tf.Tensor], seeds: list[tf.Tensor]
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """From stored pixels to the clean and noisy image (normalised) and target_BK."""
+        config = self._config
+        raw_BHWC = grey_image(element[schema.PIXELS], config.model)
+        raw_BHWC = augment.random_crop(raw_BHWC, config.model.image_size_px, seeds[0])
+        raw_BHWC = augment.geometric(raw_BHWC, config.augment, seeds[1])
+        noisy_BHWC = add_noise(raw_BHWC, config.noise, seeds[2])
+        center_BC, scale_BC = element[schema.CENTER], element[schema.SCALE]
+        clean_BHWC = normalise_image(raw_BHWC, center_BC, scale_BC)
+        noisy_BHWC = normalise_image(noisy_BHWC, center_BC, scale_BC)
+        clean_BHWC, noisy_BHWC = augment.intensity(clean_BHWC, noisy_BHWC, config.augment, seeds[3])
+        target_BK = tf.one_hot(element[schema.LABEL], self._n_classes)
+        return augment.cutmix(clean_BHWC, noisy_BHWC, target_BK, config.augment, seeds[4])
+
+    def _seeds(self, step: tf.Tensor, replica_id: Any) -> list[tf.Tensor]:
+        seed = tf.stack([tf.constant(self._config.loop.seed, tf.int32), step])
+        folded = tf.random.experimental.stateless_fold_in(seed, replica_id)
+        return tf.unstack(tf.random.experimental.stateless_split(folded, 5))
+
+
+def trained_variables(model: keras.Model, config: TrainerConfig) -> list[Any]:
+    """Variables that the loss reaches: without a classification term, the denoiser's alone.
+
+    Raises
+    ------
+    ConfigError
+        The loss reaches none.
+    """
+    loss = config.loss
+    if loss.classification > 0.0 or loss.clean_classification > 0.0:
+        return list(model.trainable_variables)
+    variables = list(model.get_layer("denoiser").trainable_variables)
+    if not variables or loss.reconstruction == 0.0:
+        raise ConfigError(
+            "nothing to train: set loss.classification above 0, or loss.reconstruction with "
+            "model.denoiser = true"
+        )
+    return variables

@@ -1,0 +1,160 @@
+"""Training from Examples and a Transform graph to weights."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from trainer import schema
+from trainer.artifact import Trained, copy_trained, read_trained, write_trained
+from trainer.checkpoint import Checkpoints
+from trainer.config import TrainerConfig
+from trainer.data import PlateFeed, scan_plates
+from trainer.errors import PlatewiseError
+from trainer.geometry import check_size
+from trainer.identity import run_digest
+from trainer.loop import Loop
+from trainer.manifest import Manifest, Shard, read_manifest, verify
+from trainer.models import build_model
+from trainer.progress import ProgressCallback
+from trainer.schedule import build_optimizer
+from trainer.step import TrainStep, trained_variables
+from trainer.strategy import make_strategy
+from trainer.transform_graph import FittedNormaliser, load_transform, read_normaliser
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a call of :func:`train` did."""
+
+    out_dir: str
+    checkpoint_dir: str
+    trained: Trained
+    #: Step from which this call went on: 0 from the start, ``n_steps`` if nothing was left.
+    resumed_at_step: int
+    seconds: float
+
+
+def train(
+    examples_dir: str,
+    transform_dir: str,
+    config: TrainerConfig,
+    checkpoint_root: str,
+    out_dir: str,
+    progress: ProgressCallback | None = None,
+    log_dir: str | None = None,
+) -> TrainResult:
+    """Train on the split ``train``, or go on where a killed run of the same stopped.
+
+    Parameters
+    ----------
+    examples_dir
+        Folder with ``manifest.json`` and ``Split-train``.
+    transform_dir
+        Folder of the Transform graph fitted on these Examples.
+    config
+        Everything that decides the result.
+    checkpoint_root
+        Checkpoints go into a folder inside it, named by what decides the result; a run that
+        is finished already is copied from there.
+    out_dir
+        Receives ``weights.weights.h5``, ``trainer.json`` and ``history.csv``.
+    progress
+        Called about every ``config.loop.log_every_s`` seconds.
+    log_dir
+        Receives TensorBoard scalars.
+
+    Raises
+    ------
+    PlatewiseError
+        Unusable data (file or site named); :class:`trainer.loop.TrainingDiverged` on a loss
+        that is not finite, the last good checkpoint being kept.
+    """
+    started_s = time.monotonic()
+    manifest = read_manifest(examples_dir)
+    shards = manifest.of_split(schema.SPLIT_TRAIN)
+    normaliser = read_normaliser(transform_dir)
+    _check(examples_dir, manifest, shards, normaliser, config)
+    checkpoint_dir = f"{checkpoint_root.rstrip('/')}/{run_digest(config, shards, normaliser)}"
+    finished_dir = f"{checkpoint_dir}/finished"
+    trained, resumed_at_step = read_trained(finished_dir), 0
+    if trained is not None:
+        resumed_at_step = trained.n_steps
+    else:
+        verify(examples_dir, manifest, [schema.SPLIT_TRAIN])
+        strategy = make_strategy(config.loop)
+        transform = load_transform(transform_dir)
+        plates = scan_plates(
+            examples_dir,
+            shards,
+            transform,
+            manifest,
+            n_classes=len(normaliser.classes),
+            hold=config.data.cache_in_memory,
+        )
+        n_replicas = strategy.num_replicas_in_sync
+        feed = PlateFeed(plates, transform, manifest, config.data, config.loop.seed, n_replicas)
+        loop = _build_loop(strategy, feed, config, len(normaliser.classes), checkpoint_dir)
+        resumed_at_step = loop.restore()
+        loop.run(progress, log_dir)
+        trained = write_trained(finished_dir, loop.trained(normaliser.classes), loop.model)
+    copy_trained(finished_dir, out_dir)
+    seconds = time.monotonic() - started_s
+    return TrainResult(out_dir, checkpoint_dir, trained, resumed_at_step, seconds)
+
+
+def _build_loop(
+    strategy: tf.distribute.Strategy,
+    feed: PlateFeed,
+    config: TrainerConfig,
+    n_classes: int,
+    checkpoint_dir: str,
+) -> Loop:
+    # Initial weights and the dropout seeds follow from it.
+    keras.utils.set_random_seed(config.loop.seed)
+    with strategy.scope():
+        model = build_model(config.model, n_classes)
+        optimizer = build_optimizer(config.optimizer, config.loop.epochs * feed.steps_per_epoch)
+        optimizer.build(trained_variables(model, config))
+    variables: list[Any] = [v.value for v in [*model.variables, *optimizer.variables]]
+    checkpoints = Checkpoints(
+        checkpoint_dir,
+        variables,
+        keep=config.loop.keep_checkpoints,
+        every_s=config.loop.checkpoint_every_s,
+        every_steps=config.loop.checkpoint_every_steps,
+    )
+    step = TrainStep(strategy, model, optimizer, config, n_classes)
+    return Loop(strategy, feed, model, step, checkpoints, config)
+
+
+def _check(
+    examples_dir: str,
+    manifest: Manifest,
+    shards: tuple[Shard, ...],
+    normaliser: FittedNormaliser,
+    config: TrainerConfig,
+) -> None:
+    """What can be refused before anything is read or built."""
+    if not shards:
+        raise PlatewiseError(
+            f"{examples_dir} has no split {schema.SPLIT_TRAIN!r} (it has: "
+            f"{', '.join(manifest.splits()) or 'none'}): nothing to train on"
+        )
+    if manifest.n_channels != config.model.n_channels:
+        raise PlatewiseError(
+            f"{examples_dir} has {manifest.n_channels} channels, but model.n_channels is "
+            f"{config.model.n_channels}; set it to {manifest.n_channels}"
+        )
+    strangers = {shard.plate_id for shard in shards} - set(normaliser.plates)
+    if strangers:
+        raise PlatewiseError(
+            f"the Transform graph does not know plate {min(strangers)} of {examples_dir} "
+            f"({len(strangers)} unknown): it was fitted on other Examples; run the Transform "
+            "step again"
+        )
+    check_size(manifest.height, manifest.width, config.model)
