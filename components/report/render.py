@@ -1,0 +1,153 @@
+"""A page of :class:`ReportData`: one HTML file that asks nothing of any network.
+
+Style and script are inlined and named by their digest in the page's content security
+policy, which allows nothing else: text from metadata that slipped past the escaping
+would still not run, and no image, font or request could leave the page.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+from components.report import charts
+from components.report.data import ReportData, SliceScore
+from components.report.verdict import THIN, count, headline_sentence, percent
+from trainer.metrics.intervals import Proportion
+
+_TEMPLATES = Path(__file__).parent / "templates"
+#: Curves that are shares, whatever else a history holds.
+_SHARES = ("accuracy", "top")
+
+
+def render_page(data: ReportData) -> str:
+    """HTML text of the whole page, deterministic for equal ``data``."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "percent": percent,
+        "interval": interval,
+        "decibel": _decibel,
+        "duration": duration,
+        "value": plain_value,
+    }
+    environment.globals |= {
+        "bar": charts.bar,
+        "columns": charts.columns,
+        "count": count,
+        "anchor": anchor,
+    }
+    style, script = _asset("page.css"), _asset("page.js")
+    return environment.get_template("page.html.j2").render(
+        data=data,
+        sentence=headline_sentence(data),
+        policy=_policy(style, script),
+        style=Markup(style),  # our own files, not text of a user
+        script=Markup(script),
+        bar_end=_bar_end(data),
+        colours=_colours(data),
+        figures=_figures(data),
+        chance=data.headline.chance if data.headline else None,
+    )
+
+
+def _asset(name: str) -> str:
+    text = (_TEMPLATES / name).read_text(encoding="utf-8")
+    if "</s" in text.lower():
+        raise ValueError(f"{name} would end its own element")
+    return text
+
+
+def _policy(style: str, script: str) -> str:
+    def named(text: str) -> str:
+        return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"
+
+    return (
+        f"default-src 'none'; style-src {named(style)}; script-src {named(script)}; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _bar_end(data: ReportData) -> float:
+    rows = [*data.experiments, *data.cell_types]
+    shares = [p.high for row in rows for p in (row.well, row.site)]
+    return charts.bar_scale([*shares, data.headline.chance if data.headline else None])
+
+
+def _colours(data: ReportData) -> dict[str, str]:
+    """Cell type -> colour class, in alphabetical order so that pages compare."""
+    rows: list[str] = [e.cell_type for e in data.experiments]
+    rows += [p.cell_type for p in data.quality.plates]
+    rows += [e.cell_type for e in data.scoring.experiments] if data.scoring else []
+    return {name: f"c{i % 7}" for i, name in enumerate(sorted(set(rows)))}
+
+
+def _figures(data: ReportData) -> list[dict[str, object]]:
+    """Training curves: losses together, shares together, everything else apart."""
+    history = dict(data.training.history)
+    x = next((history.pop(k) for k in ("epoch", "step") if k in history), ())
+    groups: dict[str, dict[str, Sequence[float]]] = {"Loss": {}, "Accuracy": {}}
+    for name, values in history.items():
+        if "loss" in name:
+            groups["Loss"][name] = values
+        elif any(word in name for word in _SHARES):
+            groups["Accuracy"][name] = values
+    figures: list[dict[str, object]] = []
+    for title, series in groups.items():
+        shares = title == "Accuracy"
+        chance = data.headline.chance if data.headline and shares else None
+        svg = charts.curves(title, list(x), series, "epoch", shares, chance)
+        if svg:
+            names = [(f"c{i % 7}", name) for i, name in enumerate(series)]
+            figures.append({"title": title, "svg": svg, "names": names, "chance": chance})
+    return figures
+
+
+def interval(score: Proportion) -> str:
+    """``38.1 to 44.0`` in per cent; a dash without rows."""
+    if score.low is None or score.high is None:
+        return "n/a"
+    return f"{100 * score.low:.1f} to {100 * score.high:.1f}"
+
+
+def _decibel(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:.2f}"
+
+
+def duration(seconds: float | None) -> str:
+    """``0.4 s``, ``12 s``, ``3 min 05 s``, ``2 h 07 min``."""
+    if seconds is None:
+        return "n/a"
+    if seconds < 59.5:
+        return f"{seconds:.1f}{THIN}s" if seconds < 9.95 else f"{seconds:.0f}{THIN}s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}{THIN}min {rest:02d}{THIN}s"
+    return f"{minutes // 60}{THIN}h {minutes % 60:02d}{THIN}min"
+
+
+def plain_value(value: object) -> str:
+    """A configuration value as one would write it."""
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(plain_value(v) for v in value) + "]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else str(value)
+
+
+def anchor(row: SliceScore) -> str:
+    """Name of an experiment's card for deep links; letters, digits, dash and dot alone."""
+    safe = "".join(c if c.isascii() and (c.isalnum() or c in "-.") else "_" for c in row.name)
+    if safe == row.name:
+        return f"experiment-{safe}"
+    return f"experiment-{safe}-{hashlib.sha256(row.name.encode()).hexdigest()[:6]}"
