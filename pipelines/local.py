@@ -37,6 +37,9 @@ SEALS_NAME = ".seals"
 
 State = Literal["started", "run", "cached", "failed"]
 
+#: Resolvers and importers look something up and do no work: they raise no events.
+_TFX_NODES = "tfx.dsl.components.common."
+
 
 @dataclass(frozen=True)
 class NodeEvent:
@@ -47,6 +50,9 @@ class NodeEvent:
     #: Wall-clock time; 0 at the start.
     seconds: float = 0.0
     message: str = ""
+
+
+OnEvent = Callable[[NodeEvent], None]
 
 
 @dataclass(frozen=True)
@@ -93,7 +99,7 @@ class ComponentFailed(PlatewiseError):  # noqa: N818 - reads as what it is
 def run_local(
     pipeline: Pipeline,
     run_dir: Path,
-    on_event: Callable[[NodeEvent], None] | None = None,
+    on_event: OnEvent | None = None,
 ) -> RunResult:
     """Run ``pipeline`` to its end, or raise.
 
@@ -143,9 +149,7 @@ def _runner_class() -> type:
     class Runner(LocalDagRunner):
         """LocalDagRunner that reports, seals what was finished and trusts no damaged cache."""
 
-        def __init__(
-            self, run_dir: Path, result: RunResult, report: Callable[[NodeEvent], None]
-        ) -> None:
+        def __init__(self, run_dir: Path, result: RunResult, report: OnEvent) -> None:
             super().__init__()
             self._run_dir = run_dir
             self._seals = run_dir / SEALS_NAME
@@ -173,12 +177,14 @@ def _runner_class() -> type:
                     executor_spec=runner_utils.extract_executor_spec(deployment, node_id),
                     custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node_id),
                 )
-                self._run_node(node_id, component, metadata.Metadata(connection))
+                own = node.pipeline_node.node_info.type.name.startswith(_TFX_NODES)
+                report = (lambda event: None) if own else self._report
+                self._run_node(node_id, component, metadata.Metadata(connection), report)
 
-        def _run_node(self, node_id: str, component: Any, connection: Any) -> None:
+        def _run_node(self, node_id: str, component: Any, connection: Any, report: OnEvent) -> None:
             logger.info("component %s starts", node_id)
             started = time.monotonic()
-            self._report(NodeEvent(node_id, "started"))
+            report(NodeEvent(node_id, "started"))
             try:
                 outcome = self._settle(component.launch(), connection, started)
             except Exception as error:
@@ -186,11 +192,11 @@ def _runner_class() -> type:
                 cause = root_cause(error)
                 logger.exception("component %s failed", node_id)
                 self._result.nodes[node_id] = NodeOutcome("failed", seconds)
-                self._report(NodeEvent(node_id, "failed", seconds, cause))
+                report(NodeEvent(node_id, "failed", seconds, cause))
                 raise ComponentFailed(node_id, cause, self._result) from error
             logger.info("component %s: %s, %.1f s", node_id, outcome.state, outcome.seconds)
             self._result.nodes[node_id] = outcome
-            self._report(NodeEvent(node_id, outcome.state, outcome.seconds))
+            report(NodeEvent(node_id, outcome.state, outcome.seconds))
 
         def _settle(self, launched: Any, connection: Any, started: float) -> NodeOutcome:
             """Outcome as ML Metadata holds it: ``launch`` returns quietly in every case."""

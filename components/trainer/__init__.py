@@ -1,0 +1,1 @@
+"""Trains on Examples and exports a model with the Transform graph attached."""
