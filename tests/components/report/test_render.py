@@ -131,7 +131,7 @@ def test_figures_of_the_run_are_on_the_page(rows, page_data):
     text = Page(render_page(data)).text()
     assert "U2OS-04" in text and "180 wells" in text and "Not blessed" in text
     assert "from the cache" in text and "1 min 01 s" in text
-    assert "model.widths [1, 2]" in text and "20 steps" in text
+    assert "model.widths[1, 2]" in text and "20 steps" in text
     low, high = data.headline.well.low, data.headline.well.high
     assert f"{100 * low:.1f} to {100 * high:.1f}" in text
     assert render_page(data) == render_page(data)
