@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-
 from scipy import ndimage
 
 from trainer.schema import N_CHANNELS

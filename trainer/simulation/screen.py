@@ -84,7 +84,7 @@ def simulate_screen(
         raise ConfigError(f"processes must be >= 1; got {processes}")
     folders = [Path(d).absolute() for d in (out_dir, clean_dir) if d is not None]
     if len(folders) == 2 and _nested(*folders):
-        raise ConfigError(f"clean_dir must lie outside out_dir and beside it; got {folders[1]}")
+        raise ConfigError(f"clean_dir and out_dir must not lie in each other; got {folders[1]}")
     for folder in folders:
         _check_folder(folder, overwrite)
     rows = screen_rows(config)
