@@ -19,7 +19,7 @@ _EPILOG = """\
 Start here:
   platewise run --demo                       simulate a small screen and run everything on it
   platewise check SCREEN                     what is wrong with a screen, in seconds
-  platewise run --config rxrx1 --screen.path SCREEN
+  platewise run --config rxrx1 --screen.root SCREEN
                                              the whole pipeline on real RxRx1
 Exit codes: 0 done, 1 failed (one message and the log's path), 2 wrong usage or
 configuration, 130 stopped by Ctrl-C."""
@@ -29,8 +29,8 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
     parser = argparse.ArgumentParser(
         prog="platewise",
-        description="From plates of fluorescence images to a blessed model, and a page that "
-        "says experiment by experiment how far to trust it.",
+        description="From plates of fluorescence images to a blessed model, and a page that says\n"
+        "experiment by experiment how far to trust it.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

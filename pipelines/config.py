@@ -63,6 +63,8 @@ class TrainingConfig(TrainerConfig):
     #: ``tiny`` (demo, CPU), ``base`` (224 px) or ``full`` (512 px); every other key of this
     #: section takes its default from the preset.
     preset: Preset = "base"
+    #: Positive controls are classes too, as in WILDS; else treatments alone.
+    controls_as_classes: bool = False
 
     def trainer(self) -> TrainerConfig:
         """The trainer's own part: two presets that agree in every value are the same."""
@@ -206,8 +208,9 @@ def _overlay(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(below)
     for key, value in above.items():
         old = merged.get(key)
-        both = isinstance(old, dict) and isinstance(value, Mapping)
-        merged[key] = _overlay(old, value) if both else value
+        if isinstance(old, dict) and isinstance(value, Mapping):
+            value = _overlay(old, value)
+        merged[key] = value
     return merged
 
 

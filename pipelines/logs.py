@@ -55,7 +55,7 @@ def redirected(log_path: Path) -> Iterator[Terminal]:
     with contextlib.ExitStack() as stack:
         saved = {fd: os.dup(fd) for fd in (1, 2)}
         voices = {
-            fd: stack.enter_context(open(copy, "w", buffering=1, encoding=_encoding(fd)))
+            fd: stack.enter_context(_voice(copy, _encoding(fd)))
             for fd, copy in saved.items()
         }
         log = stack.enter_context(open(log_path, "a", buffering=1, encoding="utf-8"))
@@ -83,6 +83,17 @@ def redirected(log_path: Path) -> Iterator[Terminal]:
             log.flush()
             for fd in (1, 2):
                 os.dup2(saved[fd], fd)
+
+
+@contextlib.contextmanager
+def _voice(fd: int, encoding: str) -> Iterator[TextIO]:
+    stream = open(fd, "w", 1, encoding, "replace")  # noqa: SIM115 - closed below, with care
+    try:
+        yield stream
+    finally:
+        # Closing flushes what a reader that has gone did not take.
+        with contextlib.suppress(BrokenPipeError):
+            stream.close()
 
 
 def _encoding(fd: int) -> str:

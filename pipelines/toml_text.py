@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import inspect
 import re
 import textwrap
@@ -25,11 +26,11 @@ def to_toml(config: Any, comments: bool = True) -> str:
 
 
 def _section(config: Any, name: str, comments: bool) -> Iterator[str]:
-    meanings = key_comments(type(config)) if comments else {}
+    meanings = key_comments(config.__class__) if comments else {}
     below = []
     if name:
         yield ""
-        yield from _comment(_summary(type(config))) if comments else ()
+        yield from _comment(_summary(config.__class__)) if comments else ()
         yield f"[{name}]"
     for f in dataclasses.fields(config):
         value = getattr(config, f.name)
@@ -51,6 +52,7 @@ def _summary(cls: type) -> str:
     return (inspect.getdoc(cls) or "").partition("\n")[0].replace("``", "")
 
 
+@functools.cache
 def key_comments(cls: type) -> dict[str, str]:
     """Meaning of each field of a dataclass: the ``#:`` lines above it, inherited ones too."""
     meanings: dict[str, str] = {}

@@ -48,8 +48,8 @@ def execute(args: argparse.Namespace) -> int:
     from trainer.simulation.config import SimulationConfig, demo_config, tiny_config
     from trainer.strict import to_mapping
 
-    presets = {"full": SimulationConfig, "demo": demo_config, "tiny": tiny_config}
-    base = {"simulation": to_mapping(presets[args.preset]())}
+    presets = {"full": SimulationConfig(), "demo": demo_config(), "tiny": tiny_config()}
+    base = {"simulation": to_mapping(presets[args.preset])}
     config = load_config(args, [("screen.root", args.out)], base)
 
     def work(terminal: Terminal) -> int:
