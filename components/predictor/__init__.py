@@ -1,0 +1,1 @@
+"""Reads every plate once with a trained model and writes small prediction rows."""

@@ -1,0 +1,73 @@
+"""A trained model in a folder: finding it, and knowing one from another."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from trainer.config import NormalizerConfig
+from trainer.errors import PlatewiseError
+from trainer.transform_graph import read_normaliser
+
+_SAVED_MODEL = "saved_model.pb"
+#: Where a model artifact keeps its SavedModel (TFX's layout).
+_IN_ARTIFACT = "Format-Serving"
+#: Where PlateTrainer puts the Transform graph that the model was trained with.
+_TRANSFORM = os.path.join("platewise", "transform_graph")
+
+
+def find_model(path: str) -> Path:
+    """Folder of the SavedModel that a user means.
+
+    Parameters
+    ----------
+    path
+        A pushed version, the folder of all versions (the newest is taken), or a model artifact
+        of a run.
+
+    Raises
+    ------
+    PlatewiseError
+        There is no model of ours there; the message says what was looked for.
+    """
+    folder = Path(path)
+    for candidate in (folder, folder / _IN_ARTIFACT):
+        if (candidate / _SAVED_MODEL).is_file():
+            return _checked(candidate)
+    versions = [
+        version
+        for version in (folder.iterdir() if folder.is_dir() else ())
+        if version.name.isdigit() and (version / _SAVED_MODEL).is_file()
+    ]
+    if versions:
+        return _checked(max(versions, key=lambda version: int(version.name)))
+    what = "there is no such folder" if not folder.is_dir() else f"it holds no {_SAVED_MODEL}"
+    raise PlatewiseError(
+        f"no model at {path}: {what}; give a folder that a run pushed to (by default "
+        "RUN/pushed), or one version in it"
+    )
+
+
+def _checked(folder: Path) -> Path:
+    if not (folder / _TRANSFORM).is_dir():
+        raise PlatewiseError(
+            f"{folder} is a SavedModel but not one of Platewise: it has no {_TRANSFORM}"
+        )
+    return folder
+
+
+def normalizer_of(model: Path) -> NormalizerConfig:
+    """The normaliser that a model was trained with: new plates need the same."""
+    return read_normaliser(str(model / _TRANSFORM)).config
+
+
+def model_digest(model: Path) -> str:
+    """Digest of a model's files, in which two models at the same place differ."""
+    digest = hashlib.sha256()
+    for path in sorted(model.rglob("*")):
+        if path.is_file():
+            digest.update(f"{path.relative_to(model).as_posix()}\0".encode())
+            with path.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()[:16]
