@@ -11,7 +11,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -55,8 +55,16 @@ class SiteIdentity:
 
 def histogram(pixels_CHW: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     """Grey-level counts of each channel, [C, 256]; each row sums to H * W."""
-    counts = [np.bincount(channel.ravel(), minlength=schema.GREY_LEVELS) for channel in pixels_CHW]
-    return np.stack(counts).astype(np.int64)
+    return np.stack([_counts(channel.ravel()) for channel in pixels_CHW]).astype(np.int64)
+
+
+def _counts(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    levels = schema.GREY_LEVELS
+    if grey.size % 2 or grey.size < 1 << 17:
+        return np.bincount(grey, minlength=levels)
+    # Counting pairs of pixels and folding the counts halves the work on a large image.
+    pairs_QQ = np.bincount(grey.view(np.uint16), minlength=levels**2).reshape(levels, levels)
+    return cast("npt.NDArray[np.int64]", pairs_QQ.sum(axis=0) + pairs_QQ.sum(axis=1))
 
 
 def encode_site(
