@@ -10,6 +10,9 @@ from trainer.config import NormalizerConfig
 from trainer.errors import PlatewiseError
 from trainer.transform_graph import read_normaliser
 
+#: Folder of versions in a run's folder, where the configuration names no other.
+PUSHED = "pushed"
+
 _SAVED_MODEL = "saved_model.pb"
 #: Where a model artifact keeps its SavedModel (TFX's layout).
 _IN_ARTIFACT = "Format-Serving"
@@ -23,8 +26,8 @@ def find_model(path: str) -> Path:
     Parameters
     ----------
     path
-        A pushed version, the folder of all versions (the newest is taken), or a model artifact
-        of a run.
+        A pushed version; a folder of versions, or of a run with its own ``pushed`` (the newest
+        is taken); or a model artifact.
 
     Raises
     ------
@@ -37,15 +40,20 @@ def find_model(path: str) -> Path:
             return _checked(candidate)
     versions = [
         version
-        for version in (folder.iterdir() if folder.is_dir() else ())
+        for parent in (folder, folder / PUSHED)
+        for version in (parent.iterdir() if parent.is_dir() else ())
         if version.name.isdigit() and (version / _SAVED_MODEL).is_file()
     ]
     if versions:
         return _checked(max(versions, key=lambda version: int(version.name)))
-    what = "there is no such folder" if not folder.is_dir() else f"it holds no {_SAVED_MODEL}"
+    what = (
+        "there is no such folder"
+        if not folder.is_dir()
+        else f"it holds no {_SAVED_MODEL} (was no model blessed?)"
+    )
     raise PlatewiseError(
-        f"no model at {path}: {what}; give a folder that a run pushed to (by default "
-        "RUN/pushed), or one version in it"
+        f"no model at {path}: {what}; give a run's folder with a blessed model, the folder "
+        "that it pushed to, or one version in it"
     )
 
 
