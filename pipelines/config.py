@@ -44,10 +44,11 @@ class RunConfig:
     cache: bool = True
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", self.name):
+        # What globbing and URIs would read as something else is kept out of every path.
+        if not re.fullmatch(r"[\w.+=@ -]{1,200}", self.name) or set(self.name) <= set(". "):
             raise ConfigError(
-                "name must be 1 to 63 letters, digits, dots, dashes and underscores, the first "
-                f"a letter or a digit; got {self.name!r}"
+                "name must be 1 to 200 letters, digits, spaces and characters of . _ - + = @, "
+                f"and not only dots; got {self.name!r}"
             )
 
     @property

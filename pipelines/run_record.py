@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from components.report.data import ComponentRun, RunFacts
+from components.report.data import ComponentRun, Kind, RunFacts
+from pipelines.config import PlatewiseConfig
 from pipelines.local import RunResult
 from trainer.errors import PlatewiseError
 from trainer.strict import to_mapping
@@ -25,13 +26,16 @@ RECORD_NAME = "run.json"
 class RunRecord:
     """One run: facts for the report, artifacts, and the configuration."""
 
+    kind: Kind
     facts: RunFacts
     #: Component -> output -> folder, absolute.
     outputs: dict[str, dict[str, str]] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
 
 
-def record_of(result: RunResult, name: str, started: str, total_s: float, config: Any) -> RunRecord:
+def record_of(
+    kind: Kind, result: RunResult, config: PlatewiseConfig, started: str, total_s: float
+) -> RunRecord:
     """The record of a run; ``started`` is local time, ISO 8601."""
     components = tuple(
         ComponentRun(
@@ -43,8 +47,8 @@ def record_of(result: RunResult, name: str, started: str, total_s: float, config
         node: {key: uris[0] for key, uris in outcome.outputs.items() if len(uris) == 1}
         for node, outcome in result.nodes.items()
     }
-    facts = RunFacts(name=name, started=started, total_s=total_s, components=components)
-    return RunRecord(facts, outputs, to_mapping(config))
+    facts = RunFacts(name=config.run.name, started=started, total_s=total_s, components=components)
+    return RunRecord(kind, facts, outputs, to_mapping(config))
 
 
 def write_record(run_dir: Path, record: RunRecord) -> None:
@@ -54,7 +58,12 @@ def write_record(run_dir: Path, record: RunRecord) -> None:
         node: {key: _relative(uri, base) for key, uri in by_key.items()}
         for node, by_key in record.outputs.items()
     }
-    plain = {"facts": to_mapping(record.facts), "outputs": outputs, "config": record.config}
+    plain = {
+        "kind": record.kind,
+        "facts": to_mapping(record.facts),
+        "outputs": outputs,
+        "config": record.config,
+    }
     temporary = run_dir / f".{RECORD_NAME}.tmp"
     temporary.write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
     temporary.replace(run_dir / RECORD_NAME)
@@ -78,7 +87,7 @@ def read_record(run_dir: Path) -> RunRecord:
             node: {key: os.path.join(base, uri) for key, uri in by_key.items()}
             for node, by_key in plain["outputs"].items()
         }
-        return RunRecord(RunFacts(**facts), outputs, plain["config"])
+        return RunRecord(plain["kind"], RunFacts(**facts), outputs, plain["config"])
     except FileNotFoundError:
         raise PlatewiseError(
             f"{run_dir} has no {RECORD_NAME}, so no run of this version ended there; "

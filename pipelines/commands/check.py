@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from pipelines.commands.common import (
@@ -18,6 +20,7 @@ from pipelines.logs import Terminal, temporary_log_file
 _DESCRIPTION = """\
 Read a screen's tables and images and say what is wrong with it: rows without files and
 files without rows, incomplete and corrupt sites, leaks between splits. Nothing is written.
+Every image is decoded; --quality.decode false looks at headers alone, which is faster.
 Exits with 1 when the share of unusable sites is above [quality]'s threshold or the tables
 cannot be used."""
 
@@ -42,13 +45,26 @@ def execute(args: argparse.Namespace) -> int:
     def work(terminal: Terminal) -> int:
         from components.plate_example_gen.check import check_screen
 
-        report = check_screen(config.screen, config.splits, config.quality)
-        if args.json:
-            facts = report.to_json()
-            text = facts if isinstance(facts, str) else json.dumps(facts, indent=1)
-        else:
-            text = report.summary()
+        with _shown(terminal):
+            report = check_screen(
+                config.screen, config.splits, config.quality, config.beam.extra_args
+            )
+        text = json.dumps(report.to_json(), indent=1) if args.json else report.summary()
         print(text, file=terminal.out)
         return FAILED if report.failed else 0
 
     return guarded(work, temporary_log_file("check"), args.debug, keep_log=False)
+
+
+@contextlib.contextmanager
+def _shown(terminal: Terminal) -> Iterator[None]:
+    """Elapsed time where somebody watches: a whole screen takes minutes."""
+    if not terminal.err.isatty():
+        yield
+        return
+    from pipelines.commands.demo_screen import progress_on
+
+    with progress_on(terminal) as progress:
+        progress.step_started("Check")
+        yield
+        progress.step_finished("Check", "run")

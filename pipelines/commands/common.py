@@ -84,7 +84,7 @@ def guarded(
     work
         Gets the terminal; returns the exit code.
     log_path
-        Log file; removed after success unless ``keep_log``.
+        Log file; removed unless the work raised or ``keep_log`` is set.
     debug
         Show the whole trace of an error, which the log has in any case.
 
@@ -95,30 +95,31 @@ def guarded(
     """
     quiet_libraries()
     with redirected(log_path) as terminal:
-        code = _guard(work, terminal, debug)
-    if code == 0 and not keep_log:
+        code, raised = _guard(work, terminal, debug)
+    if not (raised or keep_log):
         log_path.unlink(missing_ok=True)
     return code
 
 
-def _guard(work: Callable[[Terminal], int], terminal: Terminal, debug: bool) -> int:
+def _guard(work: Callable[[Terminal], int], terminal: Terminal, debug: bool) -> tuple[int, bool]:
+    """Exit code, and whether the work raised something that the log explains."""
     try:
         code = work(terminal)
         terminal.out.flush()
-        return code
+        return code, False
     except BrokenPipeError:
-        return FAILED  # whoever read our output has gone: there is nobody to tell
+        return FAILED, False  # whoever read our output has gone: there is nobody to tell
     except KeyboardInterrupt:
         traceback.print_exc()  # into the log
         tell(terminal, "stopped; what was finished is kept, the same command goes on from there")
-        return INTERRUPTED
+        return INTERRUPTED, True
     except Exception as error:  # noqa: BLE001 - whatever fails becomes one message, trace in the log
         from pipelines.failures import root_cause
 
         trace = traceback.format_exc()
         traceback.print_exc()  # into the log
         tell(terminal, f"{trace}\n{root_cause(error)}" if debug else root_cause(error))
-        return FAILED
+        return FAILED, True
 
 
 def tell(terminal: Terminal, message: str) -> None:

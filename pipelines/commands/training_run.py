@@ -14,10 +14,12 @@ from pipelines.commands.demo_screen import ensure_demo_screen, progress_on
 from pipelines.config import PlatewiseConfig
 from pipelines.logs import Terminal
 from pipelines.progress import Progress
+from trainer.errors import PlatewiseError
 
 if TYPE_CHECKING:
     from tfx.orchestration.pipeline import Pipeline
 
+    from components.report.data import Kind
     from pipelines.local import NodeEvent, RunResult
     from pipelines.run_record import RunRecord
 
@@ -27,11 +29,9 @@ TRAINING_LOGGER = "platewise.progress"
 
 def run_training(config: PlatewiseConfig, terminal: Terminal, demo: bool) -> int:
     """Run the training pipeline and say what came of it; returns the exit code."""
-    run_dir = Path(config.run.folder)
-    say = lines_on(terminal)
-    say(f"screen  {config.screen.root}")
-    say(f"folder  {run_dir}")
-    say(f"log     {terminal.log_path}")
+    run_dir, say = Path(config.run.folder), lines_on(terminal)
+    refuse_other_kind(run_dir, "training")
+    announce(config, terminal)
     if demo:
         ensure_demo_screen(config.simulation, config.screen.root, terminal)
 
@@ -40,10 +40,11 @@ def run_training(config: PlatewiseConfig, terminal: Terminal, demo: bool) -> int
 
         return create_pipeline(config, "local")
 
-    record = run_pipeline(make, config, run_dir, terminal)
+    record = run_pipeline("training", make, config, run_dir, terminal)
     from pipelines.commands.page import tell_page, write_page
 
-    tell_page(write_page(record, run_dir), run_dir, say)
+    write_page(record, run_dir)
+    tell_page(run_dir, say)
     if demo:
         say("")
         say("Compare with no normalisation at all:")
@@ -51,8 +52,34 @@ def run_training(config: PlatewiseConfig, terminal: Terminal, demo: bool) -> int
     return 0
 
 
+def announce(config: PlatewiseConfig, terminal: Terminal, *more: str) -> None:
+    """What is about to run, and where the log is."""
+    say = lines_on(terminal)
+    say(f"screen  {config.screen.root}")
+    for line in more:
+        say(line)
+    say(f"folder  {config.run.folder}")
+    say(f"log     {terminal.log_path}")
+
+
+def refuse_other_kind(run_dir: Path, kind: Kind) -> None:
+    """A folder holds runs of one kind: a scoring run must not replace a training run's page."""
+    from pipelines.run_record import RECORD_NAME, read_record
+
+    if (run_dir / RECORD_NAME).is_file():
+        there = read_record(run_dir).kind
+        if there != kind:
+            raise PlatewiseError(
+                f"{run_dir} holds a {there} run; give the {kind} run another name or folder"
+            )
+
+
 def run_pipeline(
-    make: Callable[[], Pipeline], config: PlatewiseConfig, run_dir: Path, terminal: Terminal
+    kind: Kind,
+    make: Callable[[], Pipeline],
+    config: PlatewiseConfig,
+    run_dir: Path,
+    terminal: Terminal,
 ) -> RunRecord:
     """Run a pipeline with the display; its record is written whether it ends or fails."""
     started, clock_s = datetime.datetime.now().astimezone(), time.monotonic()
@@ -67,9 +94,8 @@ def run_pipeline(
 
         def record_it(result: RunResult) -> RunRecord:
             seconds = time.monotonic() - clock_s
-            record = record_of(
-                result, config.run.name, started.isoformat(timespec="seconds"), seconds, config
-            )
+            started_text = started.isoformat(timespec="seconds")
+            record = record_of(kind, result, config, started_text, seconds)
             write_record(run_dir, record)
             return record
 

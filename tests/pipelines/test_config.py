@@ -39,7 +39,7 @@ def test_toml_text_is_read_back(value: Any) -> None:
     assert tomllib.loads(f"value = {toml_value(value)}")["value"] == value
 
 
-names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", fullmatch=True)
+names = st.from_regex(r"[\w][\w.+=@ -]{0,62}", fullmatch=True)
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 
 
@@ -96,7 +96,9 @@ def test_channels_follow_the_screen() -> None:
         ({"training": {"preset": "tiyn"}}, "training.preset must be one of 'tiny', 'base', 'full'"),
         ({"normalizer": {"method": "plate_mean"}}, "did you mean 'plate_mean_std'?"),
         ({"run": {"cache": 1}}, "run.cache must be bool, got 1"),
-        ({"run": {"name": "a/b"}}, "run.name must be 1 to 63 letters"),
+        ({"run": {"name": "a/b"}}, "run.name must be 1 to 200 letters"),
+        ({"run": {"name": ".."}}, "run.name must be 1 to 200 letters"),
+        ({"run": {"name": ""}}, "run.name must be 1 to 200 letters"),
         ({"training": {"loop": 3}}, "[training.loop] must be a table, got 3"),
         ({"training": 3}, "[training] must be a table, got 3"),
         ({"beam": {"workers": -1}}, "beam.workers must be >= 0"),

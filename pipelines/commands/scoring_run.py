@@ -1,0 +1,55 @@
+"""One run of the scoring pipeline."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.commands.training_run import announce, lines_on, refuse_other_kind, run_pipeline
+from pipelines.config import PlatewiseConfig, load
+from pipelines.logs import Terminal
+
+if TYPE_CHECKING:
+    from tfx.orchestration.pipeline import Pipeline
+
+
+def configuration(
+    file: str | None, flags: Sequence[tuple[str, str]], screen: str, out: str | None
+) -> PlatewiseConfig:
+    """Configuration of a scoring run: its folder is never the one a file names for training."""
+    if out is None:
+        name = os.path.basename(os.path.normpath(screen))
+        folder = [("run.name", f"score-{name}"), *flags]
+    else:
+        root, name = os.path.split(os.path.normpath(out))
+        if name in ("", ".", ".."):
+            root, name = os.path.split(Path(out).resolve())
+        folder = [*flags, ("run.root", root or "."), ("run.name", name)]
+    return load(file, [*folder, ("screen.root", screen)])
+
+
+def run_scoring(config: PlatewiseConfig, model: str, terminal: Terminal) -> int:
+    """Score a screen and say where the results lie; returns the exit code."""
+    from pipelines.model_folder import find_model
+
+    run_dir, say = Path(config.run.folder), lines_on(terminal)
+    pushed = Path(model) / "pushed"
+    found = find_model(str(pushed if pushed.is_dir() else model))
+    refuse_other_kind(run_dir, "scoring")
+    announce(config, terminal, f"model   {found}")
+
+    def make() -> Pipeline:
+        from pipelines.scoring import create_pipeline
+
+        return create_pipeline(config, found)
+
+    record = run_pipeline("scoring", make, config, run_dir, terminal)
+    from pipelines.commands.page import tell_page, write_page
+
+    write_page(record, run_dir)
+    tell_page(run_dir, say)
+    for path in sorted([*run_dir.glob("predictions*.*"), *run_dir.glob("submission.csv")]):
+        say(f"        {path}")
+    return 0
