@@ -2,23 +2,65 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from trainer.errors import PlatewiseError
+
+if TYPE_CHECKING:
+    from pipelines.run_record import RunRecord
 
 #: The report's narrow space, which not every terminal shows.
 _THIN = "\u202f"
 
 
-def read_metrics(run_dir: Path) -> dict[str, Any]:
-    """What ``metrics.json`` of a run holds."""
-    return dict(json.loads((run_dir / "metrics.json").read_text(encoding="utf-8")))
+#: What the page reads -> the component and the output that hold it; scoring imports its model.
+_SOURCES = {
+    "examples": (("PlateExampleGen", "examples"),),
+    "quality": (("PlateExampleGen", "quality"),),
+    "transform_graph": (("PlateTransform", "transform_graph"),),
+    "model": (("PlateTrainer", "model"), ("Model", "result")),
+    "model_run": (("PlateTrainer", "model_run"),),
+    "predictions": (("PlatePredictor", "predictions"),),
+    "evaluation": (("PlateEvaluator", "evaluation"),),
+    "blessing": (("PlateEvaluator", "blessing"),),
+}
 
 
-def tell_page(run_dir: Path, say: Callable[[str], None]) -> None:
+def write_page(record: RunRecord, run_dir: Path) -> dict[str, Any]:
+    """Write ``report.html`` and ``metrics.json``, and after scoring its tables.
+
+    Returns
+    -------
+    dict
+        What ``metrics.json`` holds.
+
+    Raises
+    ------
+    PlatewiseError
+        An artifact of the run that is missing or damaged.
+    """
+    from components.report.data import ReportSources
+    from components.report.write import write_report
+
+    found = {}
+    for name, places in _SOURCES.items():
+        uris = [uri for node, key in places if (uri := record.outputs.get(node, {}).get(key))]
+        if uris:
+            found[name] = uris[0]
+            if not Path(uris[0]).exists():
+                raise PlatewiseError(
+                    f"{uris[0]} is not there any more: run the pipeline again, which makes it anew"
+                )
+    metrics = write_report(ReportSources(config=record.config, **found), run_dir, record.facts)
+    if record.kind == "scoring" and metrics["scoring"]["n_submission_rows"] is None:
+        (run_dir / "submission.csv").unlink(missing_ok=True)  # of an earlier model
+    return metrics
+
+
+def tell_page(metrics: dict[str, Any], run_dir: Path, say: Callable[[str], None]) -> None:
     """The last words of a run: what the page says first, and where it lies."""
-    metrics = read_metrics(run_dir)
     say("")
     say(metrics["sentence"].replace(_THIN, " "))
     headline = metrics["headline"] or {}

@@ -30,8 +30,7 @@ def execute(args: argparse.Namespace) -> int:
         from pipelines.commands.training_run import lines_on
         from pipelines.run_record import read_record
 
-        write_page(read_record(run_dir), run_dir)
-        tell_page(run_dir, lines_on(terminal))
+        tell_page(write_page(read_record(run_dir), run_dir), run_dir, lines_on(terminal))
         return 0
 
     there = run_dir.is_dir()

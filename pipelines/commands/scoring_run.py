@@ -48,8 +48,7 @@ def run_scoring(config: PlatewiseConfig, model: str, terminal: Terminal) -> int:
     record = run_pipeline("scoring", make, config, run_dir, terminal)
     from pipelines.commands.page import tell_page, write_page
 
-    write_page(record, run_dir)
-    tell_page(run_dir, say)
+    tell_page(write_page(record, run_dir), run_dir, say)
     for path in sorted([*run_dir.glob("predictions*.*"), *run_dir.glob("submission.csv")]):
         say(f"        {path}")
     return 0

@@ -43,8 +43,7 @@ def run_training(config: PlatewiseConfig, terminal: Terminal, demo: bool) -> int
     record = run_pipeline("training", make, config, run_dir, terminal)
     from pipelines.commands.page import tell_page, write_page
 
-    write_page(record, run_dir)
-    tell_page(run_dir, say)
+    tell_page(write_page(record, run_dir), run_dir, say)
     if demo:
         say("")
         say("Compare with no normalisation at all:")
