@@ -97,12 +97,14 @@ def plate_statistics(
     minibatches
         Elements, each with its number of sites.
     """
-    total, sums = 0, []  # type: ignore[var-annotated]
+    total = 0
+    sums: list[tuple[np.ndarray, np.ndarray]] = []
     for element, n_sites in minibatches:
         found = [(m.numpy().astype(np.float64), v.numpy()) for m, v in moments(element)]
         parts = [(n_sites * m, n_sites * (v + m * m)) for m, v in found]
-        sums = [(a + c, b + d) for (a, b), (c, d) in zip(sums, parts, strict=True)] or parts
-        total += n_sites
+        if sums:
+            parts = [(a + c, b + d) for (a, b), (c, d) in zip(sums, parts, strict=True)]
+        sums, total = parts, total + n_sites
     means = [(first / total, second / total) for first, second in sums]
     return [
         (mean.astype(np.float32), np.maximum(square - mean * mean, 0.0).astype(np.float32))

@@ -33,6 +33,8 @@ class Trained:
     config: TrainerConfig
     #: The position of a name is its label.
     classes: tuple[str, ...]
+    #: Height and width of the stored sites.
+    site_shape_px: tuple[int, int]
     n_steps: int
     #: One row an epoch.
     history: tuple[dict[str, float], ...]
@@ -116,6 +118,7 @@ def read_description(path: str) -> Trained:
         plain["config"] = build(TrainerConfig, plain["config"])
         plain["classes"] = tuple(plain["classes"])
         plain["history"] = tuple(plain["history"])
+        plain["site_shape_px"] = tuple(plain["site_shape_px"])
         return Trained(**plain)
     except (tf.errors.OpError, OSError, ValueError, KeyError, TypeError) as error:
         raise PlatewiseError(

@@ -166,6 +166,7 @@ class PlateFeed:
         n_replicas: int = 1,
     ) -> None:
         self.plates = [plate for plate in plates if plate.n_labelled]
+        self.site_shape_px = (manifest.height, manifest.width)
         self._transform, self._manifest = transform, manifest
         self._config, self._seed, self._n_replicas = config, seed, n_replicas
         size = config.minibatch_size

@@ -22,7 +22,7 @@ from trainer.step import ACCURACY, GRADIENT_NORM, LOSS, TrainStep
 _EPOCH_END_SHARE = 0.1
 
 
-class TrainingDiverged(PlatewiseError):
+class TrainingDiverged(PlatewiseError):  # noqa: N818  (what happened, not a fault of ours)
     """The loss or the gradient is no longer finite."""
 
 
@@ -111,6 +111,7 @@ class Loop:
         return Trained(
             config=self._config,
             classes=classes,
+            site_shape_px=self._feed.site_shape_px,
             n_steps=self.n_steps,
             history=tuple(self._history),
             sites_per_s=self._timer.sites_per_s(),

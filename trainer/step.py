@@ -58,7 +58,7 @@ class TrainStep:
 
     def __call__(self, element: Any, step: int) -> dict[str, tf.Tensor]:
         """Update the weights; returns scalars averaged over replicas, not yet fetched."""
-        return self._compiled(element, tf.constant(step, tf.int32))  # type: ignore[no-any-return]
+        return self._compiled(element, tf.constant(step, tf.int32))
 
     def _all_replicas(self, element: Any, step: tf.Tensor) -> dict[str, tf.Tensor]:
         per_replica = self._strategy.run(self._one_replica, args=(element, step))

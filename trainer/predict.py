@@ -1,0 +1,325 @@
+"""What the network says of every site of a plate.
+
+A plate is read by itself, its sites in the order of their names, so that the same plate
+gives the same numbers in a training pipeline and in a scoring pipeline. BatchNorm takes its
+statistics from the plate (see :mod:`trainer.adapt`); sites larger than the network's image
+are cut into tiles, whose answers are averaged.
+"""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from trainer import schema
+from trainer.adapt import moments_function, plate_statistics, using_statistics
+from trainer.bundle import Bundle
+from trainer.config import PredictConfig
+from trainer.data import decode
+from trainer.errors import PlatewiseError
+from trainer.geometry import check_size, grey_image, n_tiles, tiles
+from trainer.manifest import Manifest, Shard, open_binary
+from trainer.metrics.image import psnr_db, ssim
+from trainer.models import batch_norm_layers
+from trainer.noise import protocol_noise
+from trainer.normalize import denormalise_image, normalise_image
+from trainer.predictions import FIDELITY_COLUMNS, SPLIT, Columns, keep_top_k
+from trainer.records import read_frames
+from trainer.transform_graph import load_transform, read_classes, read_normaliser
+
+_LOG = logging.getLogger(__name__)
+
+#: With fewer sites a plate's own BatchNorm statistics are worse than the training plates'.
+MIN_SITES_TO_ADAPT = 8
+
+Baseline = tuple[Bundle, str]
+
+
+@dataclass(frozen=True, eq=False)
+class _Reader:
+    """A bundle with its compiled functions."""
+
+    bundle: Bundle
+    transform: Callable
+    moments: Callable
+    answers: Callable
+
+
+class Predictor:
+    """Reads plates with a trained model.
+
+    Parameters
+    ----------
+    bundle
+        Model, configuration and class names.
+    transform_dir
+        Transform graph fitted on the plates that will be read.
+    config
+        Minibatch size, BatchNorm, fidelity protocol.
+    baseline
+        A second model to be read beside the first (the one that is blessed now) and the
+        Transform graph it was trained with, which normalises the plates it knows. Its
+        probabilities are brought into the order of the first's classes.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        transform_dir: str,
+        config: PredictConfig,
+        baseline: Baseline | None = None,
+    ) -> None:
+        self.bundle, self.config = bundle, config
+        transform = load_transform(transform_dir)
+        self._to_label = _class_positions(read_classes(transform_dir), bundle.classes)
+        self._reader = self._compile(bundle, transform)
+        self._fidelity = tf.function(self._measure, autograph=False, reduce_retracing=True)
+        self._baseline: dict[bool, _Reader] = {}
+        if baseline is not None:
+            second, own_transform_dir = baseline
+            self._baseline_plates = set(read_normaliser(own_transform_dir).plates)
+            self._baseline[True] = self._compile(second, load_transform(own_transform_dir))
+            self._baseline[False] = self._compile(second, transform)
+            self._from_baseline = _class_positions(bundle.classes, second.classes)
+
+    def predict_plate(
+        self, examples_dir: str, manifest: Manifest, shards: Shard | Sequence[Shard]
+    ) -> Columns:
+        """One row a site, ordered by site name.
+
+        Parameters
+        ----------
+        examples_dir
+            Folder of the manifest, whose shards were verified.
+        manifest
+            Gives the shape of the sites.
+        shards
+            The shards of one plate in one split.
+
+        Returns
+        -------
+        Columns
+            As in :mod:`trainer.predictions`; wells come from
+            :func:`trainer.predictions.well_rows`.
+
+        Raises
+        ------
+        PlatewiseError
+            Sites smaller than the network's image, or of other channels.
+        """
+        members = [shards] if isinstance(shards, Shard) else list(shards)
+        _check_shape(examples_dir, manifest, self.bundle)
+        plate = read_plate(examples_dir, manifest, members)
+        rows = self._rows(plate, self._reader)
+        n_sites = len(plate.records)
+        rows[SPLIT] = np.full(n_sites, members[0].split, object)
+        rows[schema.LEVEL] = np.full(n_sites, schema.LEVEL_SITE, object)
+        rows[schema.N_SITES] = np.ones(n_sites, np.int64)
+        # The graph may have been fitted on a screen with other treatments than the model's.
+        known = rows[schema.LABEL] >= 0
+        rows[schema.LABEL][known] = self._to_label[rows[schema.LABEL][known]]
+        if self._baseline:
+            reader = self._baseline[members[0].plate_id in self._baseline_plates]
+            found = self._rows(plate, reader)[schema.PROBABILITIES]
+            brought = np.where(self._from_baseline >= 0, found[:, self._from_baseline], 0.0)
+            rows[schema.BASELINE_PROBABILITIES] = brought.astype(np.float32)
+        top_k = self.config.top_k
+        for key in (schema.PROBABILITIES, schema.BASELINE_PROBABILITIES):
+            if key in rows:
+                rows[key] = keep_top_k(rows[key], top_k)
+        return rows | self._fidelity_columns(plate)
+
+    def _compile(self, bundle: Bundle, transform: Callable) -> _Reader:
+        def prepare(element: dict[str, tf.Tensor]) -> tf.Tensor:
+            return model_input(element, bundle)
+
+        def answers(element: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            return site_answers(element, bundle)
+
+        return _Reader(
+            bundle,
+            transform,
+            moments_function(bundle.model, prepare),
+            tf.function(answers, autograph=False, reduce_retracing=True),
+        )
+
+    def _rows(self, plate: Plate, reader: _Reader) -> Columns:
+        """Identity, label, probabilities and embedding of every site."""
+        minibatches = plate.minibatches(self.config.minibatch_size, reader.transform)
+        model = reader.bundle.model
+        adapts = self.config.adapt_batch_norm and bool(batch_norm_layers(model))
+        if adapts and len(plate.records) < MIN_SITES_TO_ADAPT:
+            _LOG.warning(
+                "plate of %d sites is too small for BatchNorm statistics of its own; "
+                "the training plates' are used",
+                len(plate.records),
+            )
+            adapts = False
+        if not adapts:
+            return _collect(minibatches, reader.answers)
+        counted = ((element, len(element[schema.LABEL])) for element in minibatches)
+        with using_statistics(model, plate_statistics(reader.moments, counted)):
+            return _collect(minibatches, reader.answers)
+
+    def _fidelity_columns(self, plate: Plate) -> Columns:
+        """PSNR and SSIM of noisy and denoised images; NaN rows where not measured."""
+        n_sites, n_channels = len(plate.records), plate.manifest.n_channels
+        n_measured = min(self.config.protocol_sites_per_plate, n_sites)
+        if not self.bundle.config.model.denoiser:
+            n_measured = 0
+        columns = {
+            key: np.full((n_sites, n_channels), np.nan, np.float32) for key in FIDELITY_COLUMNS
+        }
+        for row in range(n_measured):
+            clean, noisy, denoised = self.protocol_images(plate, row)
+            for name, image in (("noisy", noisy), ("denoised", denoised)):
+                # The mean over tiles; a site is usually one tile.
+                columns[f"psnr_{name}_db"][row] = psnr_db(clean, image).mean(axis=0)
+                columns[f"ssim_{name}"][row] = ssim(clean, image).mean(axis=0)
+        return columns
+
+    def protocol_images(self, plate: Plate, row: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Tiles [T, H, W, C] of a site in grey levels: clean, noisy and denoised.
+
+        The noise is the fixed protocol's, seeded by the name of the site, unclipped.
+        """
+        element = plate.element(row, self._reader.transform)
+        seed = tf.constant([0, zlib.crc32(plate.site_ids[row].encode()) & 0x7FFFFFFF], tf.int32)
+        clean, noisy, denoised = self._fidelity(element, seed)
+        return clean.numpy(), noisy.numpy(), denoised.numpy()
+
+    def _measure(self, element: dict[str, tf.Tensor], seed: tf.Tensor) -> tuple:
+        config = self.bundle.config.model
+        clean = tiles(grey_image(element[schema.PIXELS], config), config.image_size_px)
+        noisy = protocol_noise(
+            clean,
+            self.config.protocol_peak_photons,
+            self.config.protocol_read_sigma_grey_levels,
+            seed,
+        )
+        center, scale = _per_tile(element, config)
+        normalised = normalise_image(noisy, center, scale)
+        denoised = self.bundle.model.get_layer("denoiser")(normalised, training=False)
+        return clean, noisy, denormalise_image(denoised, center, scale)
+
+
+def model_input(element: dict[str, tf.Tensor], bundle: Bundle) -> tf.Tensor:
+    """Stored pixels, centre and scale to normalised tiles [B * T, H, W, C]."""
+    config = bundle.config.model
+    image = tiles(grey_image(element[schema.PIXELS], config), config.image_size_px)
+    return normalise_image(image, *_per_tile(element, config))
+
+
+def site_answers(element: dict[str, tf.Tensor], bundle: Bundle) -> dict[str, tf.Tensor]:
+    """Probabilities [B, K] and embedding [B, D] of sites: means over their tiles."""
+    outputs = bundle.model(model_input(element, bundle), training=False)
+
+    def over_tiles(values: tf.Tensor) -> tf.Tensor:
+        per_site = tf.reshape(values, (tf.shape(element[schema.LABEL])[0], -1, values.shape[-1]))
+        return tf.reduce_mean(per_site, axis=1)
+
+    return {
+        schema.PROBABILITIES: over_tiles(tf.nn.softmax(outputs["logits"])),
+        schema.EMBEDDING: over_tiles(outputs["embedding"]),
+    }
+
+
+def _per_tile(element: dict[str, tf.Tensor], config: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    height, width = (int(side) for side in element[schema.PIXELS].shape[2:])
+    n = n_tiles(height, width, config)
+    return (
+        tf.repeat(element[schema.CENTER], n, axis=0),
+        tf.repeat(element[schema.SCALE], n, axis=0),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Plate:
+    """The records of one plate, held compressed and ordered by site name."""
+
+    records: list[bytes]
+    site_ids: list[str]
+    manifest: Manifest
+
+    def minibatches(self, minibatch_size: int, transform: Callable) -> tf.data.Dataset:
+        """All sites in order, in minibatches whose sizes differ by one at most.
+
+        Equal sizes matter: the moments of a last minibatch of two sites would be noise.
+        """
+        n_sites = len(self.records)
+        n_minibatches = -(-n_sites // minibatch_size)
+        bounds = np.linspace(0, n_sites, n_minibatches + 1).round().astype(np.int64)
+        held = tf.constant(self.records)
+        slices = tf.data.Dataset.from_tensor_slices((bounds[:-1], bounds[1:]))
+        return slices.map(
+            lambda start, stop: _site_features(held[start:stop], transform, self.manifest),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        ).prefetch(1)
+
+    def element(self, row: int, transform: Callable) -> dict[str, tf.Tensor]:
+        """One site as a minibatch."""
+        return _site_features(tf.constant(self.records[row : row + 1]), transform, self.manifest)
+
+
+def _site_features(serialized_B: tf.Tensor, transform: Callable, manifest: Manifest) -> dict:
+    features = decode(serialized_B, transform, manifest)
+    del features[schema.HISTOGRAM]
+    return features
+
+
+_IDENTITY = (*schema.IDENTITY_KEYS, schema.TREATMENT, schema.LABEL, schema.PLATE_KNOWN)
+
+
+def _collect(minibatches: tf.data.Dataset, answers: Callable) -> Columns:
+    parts: dict[str, list[np.ndarray]] = {}
+    for element in minibatches:
+        found = {key: element[key] for key in _IDENTITY} | answers(element)
+        for key, values in found.items():
+            parts.setdefault(key, []).append(values.numpy())
+    joined = {key: np.concatenate(values) for key, values in parts.items()}
+    return {
+        key: np.array([v.decode() for v in values], object) if values.dtype == object else values
+        for key, values in joined.items()
+    }
+
+
+def read_plate(examples_dir: str, manifest: Manifest, shards: Sequence[Shard]) -> Plate:
+    """All records of the shards of one plate, in the order of their names."""
+    records: list[bytes] = []
+    for shard in shards:
+        with open_binary(f"{examples_dir.rstrip('/')}/{shard.name}") as stream:
+            records += read_frames(stream, shard.name)
+    spec = {schema.SITE_ID: tf.io.FixedLenFeature([], tf.string)}
+    names = [n.decode() for n in tf.io.parse_example(records, spec)[schema.SITE_ID].numpy()]
+    order = sorted(range(len(records)), key=names.__getitem__)
+    return Plate([records[i] for i in order], [names[i] for i in order], manifest)
+
+
+def _check_shape(examples_dir: str, manifest: Manifest, bundle: Bundle) -> None:
+    if manifest.n_channels != bundle.config.model.n_channels:
+        raise PlatewiseError(
+            f"{examples_dir} has {manifest.n_channels} channels, but the model was trained on "
+            f"{bundle.config.model.n_channels}; predict with a model of this screen's stains"
+        )
+    check_size(manifest.height, manifest.width, bundle.config.model)
+
+
+def _class_positions(classes: Sequence[str], of: Sequence[str]) -> np.ndarray:
+    """For each class, its position among ``of``; -1 where it has none."""
+    position = {name: i for i, name in enumerate(of)}
+    return np.array([position.get(name, -1) for name in classes], np.int64)
+
+
+def plates_of(manifest: Manifest, split: str) -> Iterator[tuple[str, list[Shard]]]:
+    """Plates of a split with their shards, in the order of the manifest."""
+    plates: dict[str, list[Shard]] = {}
+    for shard in manifest.of_split(split):
+        plates.setdefault(shard.plate_id, []).append(shard)
+    yield from plates.items()
