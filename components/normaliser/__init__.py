@@ -1,0 +1,1 @@
+"""The normaliser: Transform sums histograms per plate and keeps a table in its graph."""

@@ -1,0 +1,71 @@
+"""PlateTransform: TFX's Transform, fitted on every split and fed with histograms alone."""
+
+from __future__ import annotations
+
+from tfx import types
+from tfx.dsl.components.base import base_beam_component, executor_spec
+from tfx.types import component_spec, standard_artifacts, standard_component_specs
+from tfx.utils import json_utils
+
+from components.normaliser.executor import PlateTransformExecutor
+from trainer.config import NormalizerConfig
+from trainer.strict import to_mapping
+
+PREPROCESSING_FN = "components.normaliser.preprocessing.preprocessing_fn"
+CODE_DIGEST_KEY = "code_digest"
+
+
+class PlateTransformSpec(standard_component_specs.TransformSpec):
+    """Transform's contract and the digest of the code, which TFX's cache key lacks."""
+
+    PARAMETERS = {  # noqa: RUF012  (TFX reads a plain dict)
+        **standard_component_specs.TransformSpec.PARAMETERS,
+        CODE_DIGEST_KEY: component_spec.ExecutionParameter(type=str),
+    }
+
+
+class PlateTransform(base_beam_component.BaseBeamComponent):
+    """Fits the normaliser plate by plate; output ``transform_graph``.
+
+    Nothing is materialised and no statistics are computed: pixels are never parsed.
+
+    Parameters
+    ----------
+    examples
+        Examples with a manifest beside their splits; every split is analysed.
+    schema
+        Schema with a fixed shape for the histogram.
+    normalizer
+        How grey levels become model input.
+    controls_as_classes
+        Positive controls count as classes too.
+    code_digest
+        Digest of the code this step depends on; a new one makes it run again.
+    """
+
+    SPEC_CLASS = PlateTransformSpec
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(PlateTransformExecutor)
+
+    def __init__(
+        self,
+        examples: types.BaseChannel,
+        schema: types.BaseChannel,
+        normalizer: NormalizerConfig,
+        controls_as_classes: bool = False,
+        code_digest: str = "",
+    ) -> None:
+        custom_config = {
+            "normalizer": to_mapping(normalizer),
+            "controls_as_classes": controls_as_classes,
+        }
+        spec = PlateTransformSpec(
+            examples=examples,
+            schema=schema,
+            preprocessing_fn=PREPROCESSING_FN,
+            force_tf_compat_v1=0,
+            custom_config=json_utils.dumps(custom_config),
+            disable_statistics=1,
+            code_digest=code_digest,
+            transform_graph=types.Channel(type=standard_artifacts.TransformGraph),
+        )
+        super().__init__(spec=spec)

@@ -1,0 +1,99 @@
+"""Executor of PlateTransform: manifest first, then TFX's Transform over every split."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from absl import flags
+from tfx import types
+from tfx.components.transform import executor as stock
+from tfx.proto import transform_pb2
+from tfx.types import artifact_utils
+from tfx.types import standard_component_specs as keys
+from tfx.utils import json_utils, proto_utils
+
+from components.normaliser.preprocessing import TEXT_PATH_KEY
+from trainer import manifest
+from trainer.errors import PlatewiseError
+from trainer.transform_graph import TEXT_NAME
+
+# Beam's runners keep the text of a worker's exception and lose its type.
+_WORKER_ERROR = re.compile(r"^trainer\.\w+\.\w*Error: (.*?)(?: \[while running .*)?$", re.MULTILINE)
+
+
+class PlateTransformExecutor(stock.Executor):
+    """Reads shards only after checking them, in minibatches bounded by bytes."""
+
+    def Do(  # noqa: N802  (TFX's name)
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Fit the normaliser and write the Transform graph.
+
+        Raises
+        ------
+        PlatewiseError
+            A shard is not what the manifest says, or the normaliser cannot be fitted.
+        """
+        splits = _verified_splits(input_dict[keys.EXAMPLES_KEY])
+        # Nothing to transform: the graph is applied where the pixels are read.
+        config = transform_pb2.SplitsConfig(analyze=splits, transform=[])
+        custom = json_utils.loads(exec_properties[keys.CUSTOM_CONFIG_KEY])
+        out_uri = artifact_utils.get_single_uri(output_dict[keys.TRANSFORM_GRAPH_KEY])
+        custom[TEXT_PATH_KEY] = f"{out_uri}/{TEXT_NAME}"
+        properties = exec_properties | {
+            keys.SPLITS_CONFIG_KEY: proto_utils.proto_to_json(config),
+            keys.CUSTOM_CONFIG_KEY: json_utils.dumps(custom),
+        }
+        with byte_size_minibatches(), worker_errors():
+            super().Do(input_dict, output_dict, properties)
+
+
+def _verified_splits(examples: list[types.Artifact]) -> list[str]:
+    """Splits that hold a shard, after checking every shard of every artifact."""
+    splits: dict[str, None] = {}
+    for artifact in examples:
+        listed = manifest.read_manifest(artifact.uri)
+        manifest.verify(artifact.uri, listed)
+        splits |= dict.fromkeys(shard.split for shard in listed.shards)
+    if not splits:
+        uris = ", ".join(artifact.uri for artifact in examples)
+        raise PlatewiseError(f"no shard in {uris}: there is no site to fit the normaliser on")
+    return list(splits)
+
+
+@contextlib.contextmanager
+def byte_size_minibatches() -> Iterator[None]:
+    """Read 20 MiB of records at a time instead of up to 1,000 records (400 MB).
+
+    tfx_bsl has no other switch than a process-wide flag.
+    """
+    values = flags.FLAGS
+    if not values.is_parsed():
+        values(sys.argv[:1], known_only=True)
+    before = values.tfxio_use_byte_size_batching
+    values.tfxio_use_byte_size_batching = True
+    try:
+        yield
+    finally:
+        values.tfxio_use_byte_size_batching = before
+
+
+@contextlib.contextmanager
+def worker_errors() -> Iterator[None]:
+    """Raise an error of ours that happened in a Beam worker as itself."""
+    try:
+        yield
+    except PlatewiseError:
+        raise
+    except Exception as error:
+        found = _WORKER_ERROR.search(str(error))
+        if not found:
+            raise
+        raise PlatewiseError(found.group(1)) from error
