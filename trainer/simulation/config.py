@@ -58,7 +58,7 @@ class SimulationConfig:
     #: run from 2.1 to 37.9 grey levels, which is 0.6 to 0.7 for 51 experiments.
     stain_gain_log_sd: float = 0.6
     #: Standard deviation of the background of each stain, grey levels (never below 0).
-    stain_offset_sd_grey_levels: float = 3.0
+    stain_offset_sd_grey_levels: float = 2.0
     #: Standard deviation of the relative brightness from the centre to a corner.
     illumination_gradient_sd: float = 0.25
     #: Standard deviation of the Gaussian blur's sigma (half normal), px.
@@ -142,9 +142,11 @@ def demo_config(**changes: Any) -> SimulationConfig:
         "treatments": 24,
         "positive_controls": 2,
         "image_size_px": 64,
-        "pixel_size_um": 1.5,
+        "pixel_size_um": 1.6,
         "biology_strength": 1.5,
         "well_variability": 0.2,
+        # The same defocus in um as at 512 px would be a third of a pixel here.
+        "focus_blur_sd_px": 0.4,
     }
     return SimulationConfig(**{**values, **changes})
 

@@ -18,7 +18,7 @@ import multiprocessing
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,7 +78,7 @@ def simulate_screen(
     Raises
     ------
     PlatewiseError
-        A folder that is not empty, or one that cannot be written.
+        A folder that is not empty or cannot be written, or a worker that was killed.
     """
     if processes < 1:
         raise ConfigError(f"processes must be >= 1; got {processes}")
@@ -98,6 +98,12 @@ def simulate_screen(
                 progress(done, len(plates))
         for folder in folders:
             _write_table(folder / TABLE_NAME, rows)
+    except BrokenExecutor as error:
+        raise PlatewiseError(
+            f"a worker process of the simulation ended early ({processes} were asked for): "
+            "memory may be short, try fewer; a script that asks for more than one needs the "
+            'usual if __name__ == "__main__"'
+        ) from error
     except OSError as error:
         raise PlatewiseError(
             f"cannot write the simulated screen: {error}; without {TABLE_NAME} the folder is "

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import multiprocessing
 from pathlib import Path
 
 import numpy as np
@@ -152,6 +153,17 @@ def test_a_screen_cut_short_is_not_a_screen(tmp_path: Path) -> None:
     assert not is_simulated(SMALL, tmp_path / "s")
     simulate_screen(SMALL, tmp_path / "s", overwrite=True)
     assert is_simulated(SMALL, tmp_path / "s")
+
+
+def test_a_killed_worker_is_a_readable_error(tmp_path: Path) -> None:
+    def kill_workers(done: int, total: int) -> None:
+        for worker in multiprocessing.active_children():
+            worker.kill()
+
+    config = tiny_config(image_size_px=128)
+    with pytest.raises(PlatewiseError, match=r"worker process .* ended early"):
+        simulate_screen(config, tmp_path / "s", processes=2, progress=kill_workers)
+    assert not (tmp_path / "s" / "metadata.csv").exists()
 
 
 def test_refuses_impossible_arguments(tmp_path: Path) -> None:
