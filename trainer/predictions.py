@@ -169,21 +169,32 @@ def read_rows(folder: str, splits: Iterable[str] | None = None) -> Columns:
     PlatewiseError
         A shard that is not what was written, or no row at all.
     """
+    wanted = None if splits is None else tuple(splits)
+    parts = list(read_plates(folder, wanted))
+    if not parts:
+        raise PlatewiseError(
+            f"{folder} has no predictions in {', '.join(wanted or ()) or 'any split'}; "
+            f"it has: {', '.join(read_manifest(folder).splits()) or 'none'}"
+        )
+    return join(parts)
+
+
+def read_plates(folder: str, splits: Iterable[str] | None = None) -> Iterator[Columns]:
+    """Rows of one plate at a time: :func:`read_rows` where all would not fit in memory.
+
+    Raises
+    ------
+    PlatewiseError
+        A shard that is not what was written; before any row is given.
+    """
     manifest = read_manifest(folder)
     wanted = manifest.splits() if splits is None else tuple(splits)
     verify(folder, manifest, wanted)
-    parts = [
-        _decode(read_frames(stream, shard.name))
-        for split in wanted
-        for shard in manifest.of_split(split)
-        for stream in [open_binary(f"{folder.rstrip('/')}/{shard.name}")]
-    ]
-    if not parts:
-        raise PlatewiseError(
-            f"{folder} has no predictions in {', '.join(wanted) or 'any split'}; "
-            f"it has: {', '.join(manifest.splits()) or 'none'}"
-        )
-    return join(parts)
+    for split in wanted:
+        for shard in manifest.of_split(split):
+            with open_binary(f"{folder.rstrip('/')}/{shard.name}") as stream:
+                plate = _decode(read_frames(stream, shard.name))
+            yield plate
 
 
 def _decode(records: Iterable[bytes]) -> Columns:
