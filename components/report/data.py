@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from trainer.metrics.intervals import Proportion
 
@@ -108,11 +108,13 @@ class PlateQuality:
     sites_corrupt: int
     #: Why the plate stands apart from its experiment's others; empty where it does not.
     outlier: str = ""
+    #: Rows of the table of which no image was found.
+    sites_missing: int = 0
 
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """One thing that was left out, and why."""
+    """One file, row or site that was left out, and why."""
 
     path: str
     reason: str
@@ -216,6 +218,26 @@ class ComponentRun:
     name: str
     seconds: float | None
     state: Literal["run", "cached", "failed", "skipped"]
+
+
+@dataclass(frozen=True)
+class ReportSources:
+    """Folders of the artifacts a report is made from, local or ``gs://``.
+
+    An empty one is left out of the page: a run that failed half-way has a page too, which
+    says what is missing.
+    """
+
+    examples: str = ""
+    quality: str = ""
+    transform_graph: str = ""
+    model: str = ""
+    model_run: str = ""
+    predictions: str = ""
+    evaluation: str = ""
+    blessing: str = ""
+    #: Nested configuration of the run.
+    config: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ Keys, all of them always there; ``null`` means not known or not measured. Shares
 ``blessing``
     ``blessed`` (true, false or null), ``reasons``, ``gates``.
 ``quality``
-    ``sites_expected``, ``sites_used``, ``sites_incomplete``, ``sites_corrupt``,
-    ``n_dead_letters``, ``reasons``, ``outlier_plates``, ``plate_group_leak``,
+    ``sites_expected``, ``sites_used``, ``sites_missing``, ``sites_incomplete``,
+    ``sites_corrupt``, ``n_dead_letters``, ``reasons``, ``outlier_plates``, ``plate_group_leak``,
     ``warnings``, ``plates``, ``dead_letters`` (the first ones), ``splits``.
 ``denoiser``
     ``protocol``, ``n_plates`` and ``channels`` (PSNR in dB, SSIM).
@@ -145,9 +145,9 @@ def _plate(plate: PlateScore) -> dict[str, Any]:
 
 def _quality(data: ReportData) -> dict[str, Any]:
     quality = data.quality
-    totals = ("sites_expected", "sites_used", "sites_incomplete", "sites_corrupt")
+    totals = ("expected", "used", "missing", "incomplete", "corrupt")
     return {
-        **{key: sum(getattr(p, key) for p in quality.plates) for key in totals},
+        **{f"sites_{t}": sum(getattr(p, f"sites_{t}") for p in quality.plates) for t in totals},
         "n_dead_letters": quality.n_dead_letters,
         "reasons": dict(quality.reasons),
         "outlier_plates": [p.plate_id for p in quality.plates if p.outlier],

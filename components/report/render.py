@@ -21,8 +21,8 @@ from components.report.verdict import THIN, count, headline_sentence, percent
 from trainer.metrics.intervals import Proportion
 
 _TEMPLATES = Path(__file__).parent / "templates"
-#: Curves that are shares, whatever else a history holds.
-_SHARES = ("accuracy", "top")
+#: Columns of a history that are no curves for this page; ``metrics.json`` has them all.
+_NOT_DRAWN = ("epoch", "step", "gradient_norm")
 
 
 def render_page(data: ReportData) -> str:
@@ -93,15 +93,13 @@ def _colours(data: ReportData) -> dict[str, str]:
 
 
 def _figures(data: ReportData) -> list[dict[str, object]]:
-    """Training curves: losses together, shares together, everything else apart."""
+    """Training curves; the reconstruction term is far smaller than the others and apart."""
     history = dict(data.training.history)
-    x = next((history.pop(k) for k in ("epoch", "step") if k in history), ())
-    groups: dict[str, dict[str, Sequence[float]]] = {"Loss": {}, "Accuracy": {}}
+    x = next((history[k] for k in ("epoch", "step") if k in history), ())
+    groups: dict[str, dict[str, Sequence[float]]] = {}
     for name, values in history.items():
-        if "loss" in name:
-            groups["Loss"][name] = values
-        elif any(word in name for word in _SHARES):
-            groups["Accuracy"][name] = values
+        if name not in _NOT_DRAWN:
+            groups.setdefault(_figure_of(name), {})[name.replace("_", " ")] = values
     figures: list[dict[str, object]] = []
     for title, series in groups.items():
         shares = title == "Accuracy"
@@ -111,6 +109,12 @@ def _figures(data: ReportData) -> list[dict[str, object]]:
             names = [(f"c{i % 7}", name) for i, name in enumerate(series)]
             figures.append({"title": title, "svg": svg, "names": names, "chance": chance})
     return figures
+
+
+def _figure_of(name: str) -> str:
+    if "accuracy" in name:
+        return "Accuracy"
+    return "Reconstruction loss" if "reconstruction" in name else "Loss"
 
 
 def interval(score: Proportion) -> str:

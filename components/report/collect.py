@@ -1,0 +1,199 @@
+"""Artifacts to page data. Reads only; whatever is missing is left out and said."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from components.report import restoration, rows, scores, scoring
+from components.report.blessing import read_blessing
+from components.report.data import (
+    Quality,
+    ReportData,
+    ReportSources,
+    Restoration,
+    RunFacts,
+    Scoring,
+    SplitCount,
+    Training,
+)
+from components.report.evidence import read_screen_quality
+from trainer import schema
+from trainer.artifact import Trained, read_description
+from trainer.errors import PlatewiseError
+from trainer.manifest import Manifest, read_manifest
+from trainer.predictions import read_plates
+
+#: Packages whose versions decide what a run gives.
+_PACKAGES = (
+    "platewise",
+    "tensorflow",
+    "keras",
+    "tfx",
+    "tensorflow-transform",
+    "tensorflow-model-analysis",
+    "apache-beam",
+    "numpy",
+    "imagecodecs",
+)
+#: Where a trained network is described, relative to a model's folder or its run's.
+_DESCRIPTIONS = ("Format-Serving/platewise/trainer.json", "platewise/trainer.json", "trainer.json")
+
+
+def collect(sources: ReportSources, out_dir: Path, run: RunFacts) -> ReportData:
+    """Read all artifacts; after scoring, also write the tables of predictions to ``out_dir``.
+
+    Raises
+    ------
+    PlatewiseError
+        An artifact that is there but damaged.
+    """
+    manifest = read_manifest(sources.examples) if sources.examples else None
+    trained = _trained(sources)
+    quality = read_screen_quality(sources.quality) if sources.quality else Quality()
+    common: dict[str, Any] = {
+        "quality": quality,
+        "splits": _split_counts(manifest) if manifest else (),
+        "config": _flat(sources.config),
+        "versions": _versions(),
+        "run": run,
+    }
+    if not sources.predictions:
+        note = "This run has no predictions: it ended before them, and no accuracy is known."
+        training = _training(trained)
+        return ReportData("training", training=training, notes=(note,), **common)
+    if rows.splits(sources.predictions) == (schema.SPLIT_SCORE,):
+        return ReportData("scoring", scoring=_scoring(sources, trained, out_dir), **common)
+    return _training_page(sources, manifest, trained, common)
+
+
+def _training_page(
+    sources: ReportSources, manifest: Manifest | None, trained: Trained | None, common: dict
+) -> ReportData:
+    table = rows.read_reduced(sources.predictions)
+    classes = _classes(manifest, trained)
+    expected = manifest.expected_sites.get(schema.SPLIT_EVAL, {}) if manifest else {}
+    quality: Quality = common["quality"]
+    cell_types = {p.experiment: p.cell_type for p in quality.plates}
+    top = scores.headline(table, len(classes))
+    names = manifest.channel_names if manifest else ()
+    channels, n_plates = restoration.restoration(table, names)
+    return ReportData(
+        "training",
+        headline=top,
+        experiments=scores.experiments(table, expected, cell_types),
+        cell_types=scores.cell_types(table),
+        ladder=scores.ladder(table, top),
+        other_splits=scores.other_splits(table),
+        blessing=read_blessing(sources.evaluation, sources.blessing),
+        restoration=Restoration(channels, _protocol(trained), n_plates),
+        training=_training(trained),
+        **common,
+    )
+
+
+def _scoring(sources: ReportSources, trained: Trained | None, out_dir: Path) -> Scoring:
+    if trained is None:
+        raise PlatewiseError(
+            f"no trainer.json under {sources.model or 'the model (no folder was given)'}: the "
+            "names of the treatments are not known; give a model that this version exported"
+        )
+    reduced: list[scores.Rows] = []
+
+    def seen() -> Any:
+        for plate in read_plates(sources.predictions):
+            reduced.append(rows.reduced(plate))
+            yield plate
+
+    written = scoring.write_scoring_outputs(seen(), out_dir, trained.classes)
+    table = rows.joined(reduced)
+    unknown = table[table[schema.PLATE_KNOWN] == 0][schema.PLATE_ID]
+    return Scoring(
+        experiments=scores.scored(table),
+        n_classes=len(trained.classes),
+        unknown_plates=tuple(sorted(set(unknown))),
+        n_submission_rows=written.n_submission_rows,
+        no_submission_because=written.no_submission_because,
+    )
+
+
+def _trained(sources: ReportSources) -> Trained | None:
+    import tensorflow as tf
+
+    for folder in filter(None, (sources.model, sources.model_run)):
+        for name in _DESCRIPTIONS:
+            path = f"{folder.rstrip('/')}/{name}"
+            if tf.io.gfile.exists(path):
+                return read_description(path)
+    return None
+
+
+def _training(trained: Trained | None) -> Training:
+    if trained is None:
+        return Training()
+    names = dict.fromkeys(name for row in trained.history for name in row)
+    history = {
+        name: tuple(float(row.get(name, float("nan"))) for row in trained.history) for name in names
+    }
+    return Training(trained.n_steps, history)
+
+
+def _classes(manifest: Manifest | None, trained: Trained | None) -> tuple[str, ...]:
+    classes = trained.classes if trained else manifest.classes if manifest else ()
+    if not classes:
+        raise PlatewiseError(
+            "the report needs the model's classes and found neither a trainer.json nor a "
+            "manifest.json that names them; give the model or the Examples of the run"
+        )
+    return classes
+
+
+def _protocol(trained: Trained | None) -> str:
+    if trained is None:
+        return "the fixed protocol of the predictor"
+    predict = trained.config.predict
+    return (
+        f"Poisson noise of {predict.protocol_peak_photons:g} photons at full scale, then Gaussian "
+        f"noise of {predict.protocol_read_sigma_grey_levels:g} grey levels, not clipped; "
+        f"up to {predict.protocol_sites_per_plate} sites a plate"
+    )
+
+
+def _split_counts(manifest: Manifest) -> tuple[SplitCount, ...]:
+    counts = []
+    for split in manifest.splits():
+        shards = manifest.of_split(split)
+        expected = manifest.expected_sites.get(split, {})
+        n_sites = sum(shard.n_records for shard in shards)
+        counts.append(
+            SplitCount(
+                split=split,
+                n_experiments=len({s.experiment for s in shards} | set(expected)),
+                n_plates=len({s.plate_id for s in shards}),
+                n_sites=n_sites,
+                n_sites_expected=sum(expected.values()) or n_sites,
+            )
+        )
+    return tuple(counts)
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue  # such as TFX on a machine that only makes the page
+    return found
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
