@@ -24,6 +24,7 @@ from components.plate_example_gen.measures import focus, mean_and_saturation
 from components.plate_example_gen.screen import Plate, Site, SitePaths, Well
 from components.plate_example_gen.splits import Assignment
 from components.plate_example_gen.storage import Storage, StorageError
+from trainer.manifest import Shard
 from trainer.records import SiteIdentity, histogram
 
 COMPLETE, INCOMPLETE, CORRUPT, MISSING = "complete", "incomplete", "corrupt", "missing"
@@ -72,6 +73,8 @@ class PlateResult:
     #: Grey-level counts of all complete sites, [C, 256].
     histogram: npt.NDArray[np.int64]
     sites: list[SiteResult] = field(default_factory=list)
+    #: What was written of it, by whoever writes.
+    shards: list[Shard] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -150,25 +153,24 @@ def _in_order(
     pool: ThreadPoolExecutor, work: Callable[[Well, Site], _Read], plate: Plate
 ) -> Iterator[_Read]:
     """Results in the order of the sites, with a bounded number of them under way."""
-    waiting: deque[Future[_Read]] = deque()
+    waiting: deque[_Read | Future[_Read]] = deque()
     most = 2 * pool._max_workers
     try:
         for well, site in plate.sites():
             # A site without files costs less than handing it to a thread.
-            waiting.append(pool.submit(work, well, site) if site.found else _done(work, well, site))
+            waiting.append(pool.submit(work, well, site) if site.found else work(well, site))
             if len(waiting) >= most:
-                yield waiting.popleft().result()
+                yield _result(waiting.popleft())
         while waiting:
-            yield waiting.popleft().result()
+            yield _result(waiting.popleft())
     finally:
-        for future in waiting:
-            future.cancel()
+        for read in waiting:
+            if isinstance(read, Future):
+                read.cancel()
 
 
-def _done(work: Callable[[Well, Site], _Read], well: Well, site: Site) -> Future[_Read]:
-    future: Future[_Read] = Future()
-    future.set_result(work(well, site))
-    return future
+def _result(read: _Read | Future[_Read]) -> _Read:
+    return read.result() if isinstance(read, Future) else read
 
 
 class _SiteReader:

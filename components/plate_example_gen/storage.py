@@ -22,6 +22,7 @@ class StorageError(PlatewiseError):
 class FileStat(NamedTuple):
     """Size in bytes and time of the last change, in a unit of the storage's own."""
 
+    path: str
     size: int
     changed: int | float
 
@@ -39,8 +40,8 @@ class Storage(Protocol):
 
         Links are followed, hidden folders are not."""
 
-    def stat(self, path: str) -> FileStat:
-        """Size and time of change; OSError where there is no such file."""
+    def walk_stats(self, folder: str) -> Iterator[FileStat]:
+        """Every file below a folder, hidden folders apart, in no order."""
 
     def read(self, path: str, limit_bytes: int | None = None) -> bytes:
         """Content; OSError where unreadable, StorageError where larger than the limit."""
@@ -53,6 +54,9 @@ class Storage(Protocol):
 
     def rename(self, source: str, destination: str) -> None:
         """Give a file its final name, replacing what is there."""
+
+    def remove_file(self, path: str) -> None:
+        """Remove a file; OSError where there is none."""
 
     def remove_folder(self, folder: str) -> None:
         """Remove a folder and everything in it, if it is there."""
@@ -96,9 +100,12 @@ class LocalStorage:
     def walk(self, folder: str) -> Iterator[tuple[str, list[str]]]:
         yield from _walk(folder, set())
 
-    def stat(self, path: str) -> FileStat:
-        found = os.stat(path)  # noqa: PTH116  (called for every image of a screen)
-        return FileStat(found.st_size, found.st_mtime_ns)
+    def walk_stats(self, folder: str) -> Iterator[FileStat]:
+        for parent, names in _walk(folder, set()):
+            for name in names:
+                path = f"{parent}/{name}"
+                found = os.stat(path)  # noqa: PTH116  (called for every image of a screen)
+                yield FileStat(path, found.st_size, found.st_mtime_ns)
 
     def read(self, path: str, limit_bytes: int | None = None) -> bytes:
         with open(path, "rb", buffering=0) as stream:
@@ -119,6 +126,9 @@ class LocalStorage:
     def rename(self, source: str, destination: str) -> None:
         Path(destination).parent.mkdir(parents=True, exist_ok=True)
         Path(source).replace(destination)
+
+    def remove_file(self, path: str) -> None:
+        Path(path).unlink()
 
     def remove_folder(self, folder: str) -> None:
         shutil.rmtree(folder, ignore_errors=True)
@@ -162,10 +172,10 @@ class BucketStorage:
         for parent in sorted(names):
             yield parent, sorted(names[parent])
 
-    def stat(self, path: str) -> FileStat:
-        with _remote_errors(path):
-            status = self.io._status(path)
-        return FileStat(int(status["size"]), float(status["updated"]))
+    def walk_stats(self, folder: str) -> Iterator[FileStat]:
+        files = self.io.list_files(folder.rstrip("/") + "/", with_metadata=True)
+        for path, (size, changed) in files:
+            yield FileStat(path, size, changed)
 
     def read(self, path: str, limit_bytes: int | None = None) -> bytes:
         with _remote_errors(path), self.io.open(path, "r") as stream:
@@ -185,6 +195,10 @@ class BucketStorage:
     def rename(self, source: str, destination: str) -> None:
         with _remote_errors(source):
             self.io.rename(source, destination)
+
+    def remove_file(self, path: str) -> None:
+        with _remote_errors(path):
+            self.io.delete(path)
 
     def remove_folder(self, folder: str) -> None:
         with _remote_errors(folder):

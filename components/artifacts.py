@@ -1,0 +1,11 @@
+"""Artifact types of our own; everything else is TFX's standard."""
+
+from __future__ import annotations
+
+from tfx.types.artifact import Artifact
+
+
+class QualityControl(Artifact):
+    """What ingest found: see ``components/plate_example_gen/quality.py`` for its files."""
+
+    TYPE_NAME = "PlatewiseQualityControl"
