@@ -11,7 +11,6 @@ import math
 import tensorflow as tf
 
 from trainer.config import AugmentConfig
-from trainer.noise import GENERATOR
 
 
 def geometric(image_BHWC: tf.Tensor, config: AugmentConfig, seed: tf.Tensor) -> tf.Tensor:
@@ -150,7 +149,7 @@ def cutmix(
     n_images = tf.shape(clean_BHWC)[0]
     if config.cutmix_probability == 0.0 or clean_BHWC.shape[0] == 1:
         return clean_BHWC, noisy_BHWC, target_BK
-    seeds = tf.random.experimental.stateless_split(seed, 3, alg=GENERATOR)
+    seeds = tf.random.experimental.stateless_split(seed, 3)
     coin, step = tf.unstack(_uniform((2,), seeds[0]))
     mixed = coin < config.cutmix_probability
     # A roll by 1..B-1 moves every image, and unlike a shuffle needs no sort.
@@ -211,4 +210,4 @@ def _spare_px(image_BHWC: tf.Tensor, size_px: int) -> tuple[int, int]:
 
 
 def _uniform(shape: tuple, seed: tf.Tensor) -> tf.Tensor:
-    return tf.random.stateless_uniform(shape, seed, alg=GENERATOR)
+    return tf.random.stateless_uniform(shape, seed)

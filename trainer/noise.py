@@ -5,8 +5,9 @@ read noise of the camera, dead and hot pixels. ``alpha = 255 / peak_photons`` is
 of grey levels that one photon makes. It must be injected before normalisation: its
 variance depends on the raw grey level, and a normalised image has lost that.
 
-All draws are stateless (the same seed gives the same noise), shapes stay static, and no op
-lacks an XLA kernel: ``tf.random.stateless_poisson`` does, so a TPU could not run it.
+All draws are stateless: the same seed gives the same noise, as long as it is the same kind of
+device (XLA's generator gives other numbers than TensorFlow's own). Shapes stay static, and no
+op lacks an XLA kernel: ``tf.random.stateless_poisson`` does, so a TPU could not run it.
 """
 
 from __future__ import annotations
@@ -25,9 +26,6 @@ MAX_GREY_LEVEL = float(GREY_LEVELS - 1)
 _EXPANSION_FROM_RATE = 3.0
 # P(X > 12 | rate 3) = 1.6e-5: what is cut off is too rare to be seen.
 _INVERSION_TERMS = 12
-
-# One generator on every device: "auto_select" would give a TPU other noise than a CPU.
-GENERATOR = "philox"
 
 
 def add_noise(raw_BHWC: tf.Tensor, config: NoiseConfig, seed: tf.Tensor) -> tf.Tensor:
@@ -56,7 +54,7 @@ def add_noise(raw_BHWC: tf.Tensor, config: NoiseConfig, seed: tf.Tensor) -> tf.T
     raw_BHWC = tf.cast(raw_BHWC, tf.float32)
     if not config.enabled:
         return raw_BHWC
-    seeds = tf.random.experimental.stateless_split(seed, 4, alg=GENERATOR)
+    seeds = tf.random.experimental.stateless_split(seed, 4)
     draws = _draw_levels(tf.shape(raw_BHWC)[0], config, seeds[0])
     noisy_BHWC = _shot_and_read(raw_BHWC, draws["peak"], draws["sigma"], seeds[1], seeds[2])
     noisy_BHWC = _impulses(noisy_BHWC, draws["density"], draws["salt_share"], seeds[3])
@@ -92,7 +90,7 @@ def protocol_noise(
     tf.Tensor
         float32 grey levels of the same shape.
     """
-    seeds = tf.random.experimental.stateless_split(seed, 2, alg=GENERATOR)
+    seeds = tf.random.experimental.stateless_split(seed, 2)
     raw_BHWC = tf.cast(raw_BHWC, tf.float32)
     peak = tf.constant(peak_photons, tf.float32)
     sigma = tf.constant(read_sigma_grey_levels, tf.float32)
@@ -195,8 +193,8 @@ def _log_uniform(uniform: tf.Tensor, low: float, high: float) -> tf.Tensor:
 
 
 def _normal(shape: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    return tf.random.stateless_normal(shape, seed, alg=GENERATOR)
+    return tf.random.stateless_normal(shape, seed)
 
 
 def _uniform(shape: tf.Tensor | tuple, seed: tf.Tensor) -> tf.Tensor:
-    return tf.random.stateless_uniform(shape, seed, alg=GENERATOR)
+    return tf.random.stateless_uniform(shape, seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import warnings
 
 import keras
 
@@ -13,9 +14,17 @@ from trainer.strict import ConfigError
 
 TINY = "tiny"
 
-# These scale their input inside by 1/255 and cannot be told not to, but our input is
-# normalised already; EfficientNetV2 is what to take instead.
-_SCALES_ITS_INPUT = tuple(f"EfficientNetB{i}" for i in range(8))
+#: Classes of keras.applications that cannot stand behind our denoiser, and why.
+_UNFIT = {
+    **{
+        f"EfficientNetB{i}": "scales its input by 1/255 inside, and ours is normalised already"
+        for i in range(8)
+    },
+    **{
+        f"NASNet{size}": "needs an image size that is fixed when it is built"
+        for size in ("Large", "Mobile")
+    },
+}
 
 
 def build_classifier(config: ModelConfig, n_classes: int) -> keras.Model:
@@ -35,7 +44,7 @@ def build_classifier(config: ModelConfig, n_classes: int) -> keras.Model:
     ------
     ConfigError
         A backbone that keras.applications does not have (the nearest known one is named)
-        or that cannot take normalised input.
+        or that does not fit behind the denoiser.
     """
     image_BHWC = keras.Input((None, None, config.n_channels), name="image")
     features_BHWC = _backbone(config)(image_BHWC)
@@ -56,17 +65,17 @@ def backbone_names() -> list[str]:
     applications = (
         name
         for name, member in inspect.getmembers(keras.applications, inspect.isfunction)
-        if name not in _SCALES_ITS_INPUT
+        if name not in _UNFIT
     )
     return [TINY, *applications]
 
 
 def _backbone(config: ModelConfig) -> keras.Model:
     known = backbone_names()
-    if config.backbone in _SCALES_ITS_INPUT:
+    if config.backbone in _UNFIT:
         raise ConfigError(
-            f"model.backbone = {config.backbone!r} scales its input by 1/255 inside, and ours is "
-            "normalised already; take 'EfficientNetV2B0' to 'EfficientNetV2B3'"
+            f"model.backbone = {config.backbone!r} {_UNFIT[config.backbone]}; "
+            "take another, such as 'EfficientNetV2B0'"
         )
     if config.backbone not in known:
         near = difflib.get_close_matches(config.backbone, known, n=1, cutoff=0.4)
@@ -78,13 +87,15 @@ def _backbone(config: ModelConfig) -> keras.Model:
     extra = {}
     if "include_preprocessing" in inspect.signature(application).parameters:
         extra["include_preprocessing"] = False
-    return application(
-        include_top=False,
-        weights=None,
-        input_shape=(None, None, config.n_channels),
-        name="backbone",
-        **extra,
-    )
+    with warnings.catch_warnings():
+        # Channels other than 1 or 3 matter to pretrained weights, and there are none.
+        warnings.filterwarnings("ignore", "This model usually expects", UserWarning)
+        return application(
+            include_top=False,
+            weights=None,
+            input_shape=(None, None, config.n_channels),
+            **extra,
+        )
 
 
 def _tiny_backbone(config: ModelConfig) -> keras.Model:
