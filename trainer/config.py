@@ -91,6 +91,10 @@ class NoiseConfig:
         )
         for name in ("impulse_share", "quantise_share", "identity_share", "impulse_density_high"):
             _require(0 <= getattr(self, name) <= 1, f"{name} must lie in 0..1")
+        _require(
+            0 <= self.impulse_density_low <= self.impulse_density_high,
+            "impulse_density_low must be >= 0 and at most impulse_density_high",
+        )
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,12 @@ class AugmentConfig:
     #: Probability that a minibatch is mixed by CutMix, and its Beta parameter.
     cutmix_probability: float = 0.5
     cutmix_alpha: float = 1.0
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.gain_jitter < 1, "gain_jitter must lie in 0..1, below 1")
+        _require(self.offset_jitter >= 0, "offset_jitter must be >= 0")
+        _require(0 <= self.cutmix_probability <= 1, "cutmix_probability must lie in 0..1")
+        _require(self.cutmix_alpha > 0, "cutmix_alpha must be positive")
 
 
 @dataclass(frozen=True)
@@ -130,6 +140,14 @@ class ModelConfig:
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
 
     def __post_init__(self) -> None:
+        for name in ("denoiser_widths", "tiny_widths"):
+            widths = getattr(self, name)
+            _require(
+                len(widths) > 0 and min(widths) > 0,
+                f"{name} must list one or more positive widths; got {list(widths)}",
+            )
+        for name in ("n_channels", "image_size_px", "space_to_depth", "embedding_dim"):
+            _require(getattr(self, name) >= 1, f"{name} must be at least 1")
         levels = len(self.denoiser_widths) - 1
         multiple = self.space_to_depth * 2**levels if self.denoiser else 1
         _require(
@@ -237,7 +255,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
     "tiny": {
         "model": {
             "image_size_px": 64,
-            "denoiser_widths": [16, 32],
+            "denoiser_widths": [24, 32],
             "backbone": "tiny",
             "tiny_widths": [24, 48, 64],
             "embedding_dim": 64,
