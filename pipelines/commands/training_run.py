@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import absl.logging
+
 from pipelines.commands.demo_screen import ensure_demo_screen, progress_on
 from pipelines.config import PlatewiseConfig
 from pipelines.logs import Terminal
@@ -85,6 +87,8 @@ def run_pipeline(
     with progress_on(terminal) as progress:
         # Loading TensorFlow and TFX takes seconds that would otherwise look like a hang.
         progress.step_started("Start")
+        # TFX tells through absl what its launcher did; absl would drop that from the log.
+        absl.logging.set_verbosity(absl.logging.INFO)
         from pipelines.local import ComponentFailed, run_local
         from pipelines.run_record import record_of, write_record
 

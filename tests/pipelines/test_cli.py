@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -147,6 +149,30 @@ def test_simulate(tmp_path: Path) -> None:
     assert (tmp_path / "screen" / "metadata.csv").is_file()
     assert "\x1b" not in done.stderr
     assert done.stderr.splitlines()[-1].endswith("done")
+
+
+@pytest.mark.parametrize("term", ["xterm", "dumb"])
+def test_a_terminal_is_redrawn_where_it_can_be(tmp_path: Path, term: str) -> None:
+    ours, theirs = pty.openpty()
+    flags = ["--preset", "tiny", "--simulation.cell_types", "RPE"]
+    process = subprocess.Popen(
+        [*PROGRAM, "simulate", "screen", *flags],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        text=True,
+        env={**os.environ, "TERM": term},
+    )
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # raised when the other end is closed
+        while chunk := os.read(ours, 4096):
+            shown += chunk
+    os.close(ours)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0 and out.startswith("screen: ")
+    assert (b"\r\x1b[2K  Simulate" in shown) == (term == "xterm")
+    assert shown.rstrip().endswith(b"done")
 
 
 def _work_in_process(tmp_path: Path, error: BaseException | None, code: int = 0) -> int:
