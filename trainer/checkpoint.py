@@ -17,6 +17,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from trainer.strict import digest
+
 _LOG = logging.getLogger(__name__)
 _NAME = re.compile(r"ckpt-(\d+)\.json$")
 
@@ -69,7 +71,8 @@ class Checkpoints:
         self._checkpoint.write(prefix)
         temporary = f"{prefix}.json.tmp"
         with tf.io.gfile.GFile(temporary, "w") as stream:
-            stream.write(json.dumps({"step": step} | state))
+            text = json.dumps({"step": step} | state)
+            stream.write(json.dumps({"state": text, "digest": digest(text)}))
         tf.io.gfile.rename(temporary, f"{prefix}.json", overwrite=True)
         self._saved_at_s, self._saved_step = time.monotonic(), step
         for old in self.steps()[: -self._keep]:
@@ -107,14 +110,17 @@ class Checkpoints:
         prefix = self._prefix(step)
         try:
             with tf.io.gfile.GFile(f"{prefix}.json", "r") as stream:
-                state: dict[str, Any] = json.loads(stream.read())
+                sealed = json.loads(stream.read())
+            if sealed["digest"] != digest(sealed["state"]):
+                raise ValueError("its state was changed")
+            state: dict[str, Any] = json.loads(sealed["state"])
             reader = tf.train.load_checkpoint(prefix)
             for name in reader.get_variable_to_shape_map():
                 reader.get_tensor(name)
-        except (tf.errors.OpError, OSError, ValueError, RuntimeError) as error:
+        except (tf.errors.OpError, OSError, ValueError, RuntimeError, LookupError) as error:
             _LOG.warning("skipping checkpoint %s, which is not whole: %s", prefix, error)
             return None
-        return state if state.get("step") == step else None
+        return state
 
     def _prefix(self, step: int) -> str:
         return f"{self.folder}/ckpt-{step}"

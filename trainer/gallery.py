@@ -14,7 +14,8 @@ import tensorflow as tf
 
 from trainer.manifest import Manifest
 from trainer.metrics.image import psnr_db
-from trainer.predict import Predictor, plates_of, read_plate
+from trainer.plates import plates_of, read_plate
+from trainer.predict import Predictor
 
 INDEX = "index.json"
 _CROP_PX = 128

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,16 +21,15 @@ from trainer import schema
 from trainer.adapt import moments_function, plate_statistics, using_statistics
 from trainer.bundle import Bundle
 from trainer.config import PredictConfig
-from trainer.data import decode
 from trainer.errors import PlatewiseError
 from trainer.geometry import check_size, grey_image, n_tiles, tiles
-from trainer.manifest import Manifest, Shard, open_binary
+from trainer.manifest import Manifest, Shard
 from trainer.metrics.image import psnr_db, ssim
 from trainer.models import batch_norm_layers
 from trainer.noise import protocol_noise
 from trainer.normalize import denormalise_image, normalise_image
+from trainer.plates import Plate, read_plate
 from trainer.predictions import FIDELITY_COLUMNS, SPLIT, Columns, keep_top_k
-from trainer.records import read_frames
 from trainer.transform_graph import load_transform, read_classes, read_normaliser
 
 _LOG = logging.getLogger(__name__)
@@ -239,41 +238,6 @@ def _per_tile(element: dict[str, tf.Tensor], config: Any) -> tuple[tf.Tensor, tf
     )
 
 
-@dataclass(frozen=True, eq=False)
-class Plate:
-    """The records of one plate, held compressed and ordered by site name."""
-
-    records: list[bytes]
-    site_ids: list[str]
-    manifest: Manifest
-
-    def minibatches(self, minibatch_size: int, transform: Callable) -> tf.data.Dataset:
-        """All sites in order, in minibatches whose sizes differ by one at most.
-
-        Equal sizes matter: the moments of a last minibatch of two sites would be noise.
-        """
-        n_sites = len(self.records)
-        n_minibatches = -(-n_sites // minibatch_size)
-        bounds = np.linspace(0, n_sites, n_minibatches + 1).round().astype(np.int64)
-        held = tf.constant(self.records)
-        slices = tf.data.Dataset.from_tensor_slices((bounds[:-1], bounds[1:]))
-        return slices.map(
-            lambda start, stop: _site_features(held[start:stop], transform, self.manifest),
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=True,
-        ).prefetch(1)
-
-    def element(self, row: int, transform: Callable) -> dict[str, tf.Tensor]:
-        """One site as a minibatch."""
-        return _site_features(tf.constant(self.records[row : row + 1]), transform, self.manifest)
-
-
-def _site_features(serialized_B: tf.Tensor, transform: Callable, manifest: Manifest) -> dict:
-    features = decode(serialized_B, transform, manifest)
-    del features[schema.HISTOGRAM]
-    return features
-
-
 _IDENTITY = (*schema.IDENTITY_KEYS, schema.TREATMENT, schema.LABEL, schema.PLATE_KNOWN)
 
 
@@ -290,18 +254,6 @@ def _collect(minibatches: tf.data.Dataset, answers: Callable) -> Columns:
     }
 
 
-def read_plate(examples_dir: str, manifest: Manifest, shards: Sequence[Shard]) -> Plate:
-    """All records of the shards of one plate, in the order of their names."""
-    records: list[bytes] = []
-    for shard in shards:
-        with open_binary(f"{examples_dir.rstrip('/')}/{shard.name}") as stream:
-            records += read_frames(stream, shard.name)
-    spec = {schema.SITE_ID: tf.io.FixedLenFeature([], tf.string)}
-    names = [n.decode() for n in tf.io.parse_example(records, spec)[schema.SITE_ID].numpy()]
-    order = sorted(range(len(records)), key=names.__getitem__)
-    return Plate([records[i] for i in order], [names[i] for i in order], manifest)
-
-
 def _check_shape(examples_dir: str, manifest: Manifest, bundle: Bundle) -> None:
     if manifest.n_channels != bundle.config.model.n_channels:
         raise PlatewiseError(
@@ -315,11 +267,3 @@ def _class_positions(classes: Sequence[str], of: Sequence[str]) -> np.ndarray:
     """For each class, its position among ``of``; -1 where it has none."""
     position = {name: i for i, name in enumerate(of)}
     return np.array([position.get(name, -1) for name in classes], np.int64)
-
-
-def plates_of(manifest: Manifest, split: str) -> Iterator[tuple[str, list[Shard]]]:
-    """Plates of a split with their shards, in the order of the manifest."""
-    plates: dict[str, list[Shard]] = {}
-    for shard in manifest.of_split(split):
-        plates.setdefault(shard.plate_id, []).append(shard)
-    yield from plates.items()

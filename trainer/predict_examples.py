@@ -14,7 +14,8 @@ from trainer.config import PredictConfig
 from trainer.errors import PlatewiseError
 from trainer.gallery import write_gallery
 from trainer.manifest import Manifest, Shard, read_manifest, verify, write_manifest
-from trainer.predict import Baseline, Predictor, plates_of
+from trainer.plates import plates_of
+from trainer.predict import Baseline, Predictor
 from trainer.predictions import join, well_rows, write_plate
 
 #: Folder of example images beside the predictions.
