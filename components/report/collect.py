@@ -163,7 +163,7 @@ def _protocol(trained: Trained | None) -> str:
 
 def _split_counts(manifest: Manifest) -> tuple[SplitCount, ...]:
     counts = []
-    for split in manifest.splits():
+    for split in sorted(manifest.splits(), key=scores.split_order):
         shards = manifest.of_split(split)
         expected = manifest.expected_sites.get(split, {})
         n_sites = sum(shard.n_records for shard in shards)

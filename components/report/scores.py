@@ -56,7 +56,22 @@ _MEANING = {
     schema.SPLIT_TEST: "Further held-out experiments.",
 }
 
+_SPLIT_ORDER = (
+    schema.SPLIT_TRAIN,
+    schema.SPLIT_EVAL,
+    schema.SPLIT_IN_DISTRIBUTION,
+    schema.SPLIT_TEST,
+    schema.SPLIT_UNLABELLED,
+    schema.SPLIT_SCORE,
+)
+
 Rows: TypeAlias = pd.DataFrame
+
+
+def split_order(split: str) -> tuple[int, str]:
+    """Sort key: splits in the order of their use, unknown ones last."""
+    known = split in _SPLIT_ORDER
+    return (_SPLIT_ORDER.index(split) if known else len(_SPLIT_ORDER), split)
 
 
 def judged(rows: Rows, split: str) -> Rows:
@@ -217,7 +232,7 @@ def ladder(rows: Rows, top: Headline) -> tuple[Rung, ...]:
 def other_splits(rows: Rows) -> tuple[SplitScore, ...]:
     """Accuracy on every split with labels that the headline does not use."""
     scores = []
-    for split in dict.fromkeys(rows["split"]):
+    for split in sorted(set(rows["split"]), key=split_order):
         mine = judged(rows, split)
         if split == schema.SPLIT_EVAL or not len(mine):
             continue
