@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +12,7 @@ from tfx.orchestration.pipeline import Pipeline
 
 from pipelines.config import BeamConfig, PlatewiseConfig
 from pipelines.local import artifacts_dir, metadata_path
+from trainer.strict import to_mapping
 
 #: Where a pipeline runs.
 Target = Literal["local"]
@@ -37,6 +39,11 @@ def assemble(name: str, config: PlatewiseConfig, steps: list[Any], target: Targe
 def absolute(path: str) -> str:
     """A local path made absolute, for artifacts outlive the current directory; gs:// as it is."""
     return path if "://" in path else str(Path(path).absolute())
+
+
+def as_json(config: PlatewiseConfig) -> str:
+    """The configuration as the page shows it."""
+    return json.dumps(to_mapping(config), sort_keys=True)
 
 
 def beam_args(config: BeamConfig, target: Target) -> list[str]:
