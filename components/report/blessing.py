@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from components.evaluator.results import read_evaluation
 from components.report.data import Blessing, Gate
 
@@ -24,7 +26,7 @@ def read_blessing(evaluation: str, blessing: str) -> Blessing:
     if evaluation:
         found = read_evaluation(evaluation)
         gates = tuple(Gate(g.metric, g.slice, g.value, g.threshold, g.passed) for g in found.gates)
-        return Blessing(found.blessed, found.reasons, gates)
+        return Blessing(found.blessed, _in_words(found.reasons, gates), gates)
     if blessing:
         import tensorflow as tf
 
@@ -32,3 +34,23 @@ def read_blessing(evaluation: str, blessing: str) -> Blessing:
             if tf.io.gfile.exists(f"{blessing.rstrip('/')}/{name}"):
                 return Blessing(blessed)
     return Blessing(None)
+
+
+def _in_words(reasons: tuple[str, ...], gates: tuple[Gate, ...]) -> tuple[str, ...]:
+    """Reasons with shares as per cent, for people; one that is not a gate's stays as it is."""
+    failed = {f"{gate.slice}: {gate.metric} is ": gate for gate in gates if not gate.passed}
+    words = []
+    for reason in reasons:
+        gate = next((g for start, g in failed.items() if reason.startswith(start)), None)
+        words.append((gate and _gate_in_words(gate)) or reason)
+    return tuple(words)
+
+
+def _gate_in_words(gate: Gate) -> str | None:
+    bound = re.fullmatch(r">= (-?[0-9.e-]+)", gate.threshold)
+    if gate.metric != "accuracy" or gate.value is None or bound is None:
+        return None
+    return (
+        f"accuracy in {gate.slice.removeprefix('experiment ')} is {100 * gate.value:.3g} %, "
+        f"below the threshold of {100 * float(bound[1]):.3g} %"
+    )

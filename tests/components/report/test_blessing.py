@@ -49,3 +49,26 @@ def test_nothing_decided(tmp_path):
 def test_half_an_evaluation_is_an_error(tmp_path):
     with pytest.raises(PlatewiseError, match=FILE_NAME):
         read_blessing(str(tmp_path), "")
+
+
+def test_a_failed_threshold_is_said_in_per_cent(tmp_path):
+    gates = (
+        Gate("accuracy", "all wells", 0.121, ">= 0.2", False),
+        Gate("accuracy minus the baseline's", "all wells", -0.05, ">= -0.02", False),
+        Gate("accuracy", "experiment U2OS-04", 0.0999, ">= 0.1", False),
+        Gate("rows", "experiment RPE-08", 0.0, "> 0 of 8 sites", False),
+    )
+    reasons = (
+        "all wells: accuracy is 0.121; it must be >= 0.2",
+        "all wells: accuracy minus the baseline's is -0.05; it must be >= -0.02",
+        "experiment U2OS-04: accuracy is 0.0999; it must be >= 0.1",
+        "experiment RPE-08: none of its sites was evaluated (> 0 of 8 sites expected)",
+    )
+    evaluation = Evaluation(False, reasons, gates, (), 50, True, EvaluationConfig())
+    (tmp_path / FILE_NAME).write_text(evaluation.to_json())
+    assert read_blessing(str(tmp_path), "").reasons == (
+        "accuracy in all wells is 12.1 %, below the threshold of 20 %",
+        "all wells: accuracy minus the baseline's is -0.05; it must be >= -0.02",
+        "accuracy in U2OS-04 is 9.99 %, below the threshold of 10 %",
+        "experiment RPE-08: none of its sites was evaluated (> 0 of 8 sites expected)",
+    )
