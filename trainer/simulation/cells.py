@@ -49,7 +49,7 @@ def place_cells(
     keep = np.exp(morphology.clustering * (slow - 2))
     candidates = candidates[rng.uniform(size=len(candidates)) < np.minimum(keep * 2, 1)]
     apart_um = 2.05 * morphology.nucleus_radius_um
-    apart_um = min(apart_um, 0.75 * (density_per_mm2 * 1e-6) ** -0.5)
+    apart_um = min(apart_um, 0.75 / max(density_per_mm2 * 1e-6, 1e-9) ** 0.5)
     centres: list[np.ndarray] = []
     for point in candidates:
         if len(centres) == wanted:
