@@ -174,3 +174,12 @@ def test_the_same_in_tf_data() -> None:
 def test_ranges_that_make_no_sense_are_refused(fields: dict) -> None:
     with pytest.raises(ConfigError, match=next(iter(fields)).rsplit("_", 1)[0]):
         NoiseConfig(**fields)
+
+
+def test_impulse_density_may_start_at_zero() -> None:
+    config = dataclasses.replace(
+        QUIET, impulse_share=1.0, impulse_density_low=0.0, impulse_density_high=0.2
+    )
+    noisy = noise.add_noise(flat(100, 300, 32), config, SEED).numpy()
+    density = ((noisy == 255) | (noisy == 0)).mean(axis=(1, 2, 3))
+    assert stats.kstest(density / 0.2, "uniform").pvalue > 1e-3
