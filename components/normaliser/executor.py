@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -17,12 +16,10 @@ from tfx.types import standard_component_specs as keys
 from tfx.utils import json_utils, proto_utils
 
 from components.normaliser.preprocessing import TEXT_PATH_KEY
+from components.worker_errors import worker_errors
 from trainer import manifest
 from trainer.errors import PlatewiseError
 from trainer.transform_graph import TEXT_NAME
-
-# Beam's runners keep the text of a worker's exception and lose its type.
-_WORKER_ERROR = re.compile(r"^trainer\.\w+\.\w*Error: (.*?)(?: \[while running .*)?$", re.MULTILINE)
 
 
 class PlateTransformExecutor(stock.Executor):
@@ -83,17 +80,3 @@ def byte_size_minibatches() -> Iterator[None]:
         yield
     finally:
         values.tfxio_use_byte_size_batching = before
-
-
-@contextlib.contextmanager
-def worker_errors() -> Iterator[None]:
-    """Raise an error of ours that happened in a Beam worker as itself."""
-    try:
-        yield
-    except PlatewiseError:
-        raise
-    except Exception as error:
-        found = _WORKER_ERROR.search(str(error))
-        if not found:
-            raise
-        raise PlatewiseError(found.group(1)) from error

@@ -1,0 +1,1 @@
+"""The Evaluator: metrics sliced by experiment and the rest, thresholds, a blessing."""

@@ -1,0 +1,88 @@
+"""What a model has to reach, and how its predictions are sliced."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from trainer import schema
+from trainer.strict import ConfigError
+
+#: Columns of a prediction row that a slice may name.
+SLICE_COLUMNS = (
+    schema.EXPERIMENT,
+    schema.PLATE_ID,
+    schema.CELL_TYPE,
+    schema.SITE,
+    schema.WELL_TYPE,
+)
+#: Joins the columns of a crossed slice, as in ``"experiment x site"``.
+CROSS = " x "
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """Thresholds of the gate; all read well rows of the split ``eval``; 0 switches one off.
+
+    A model is blessed when every threshold that is on holds. With all of them off nothing
+    was asked of the model, and it is not blessed.
+    """
+
+    #: Smallest share of wells classified rightly, over all experiments (0..1).
+    min_accuracy_per_well: float = 0.0
+    #: The same within each experiment: the worst one counts.
+    min_accuracy_worst_experiment: float = 0.0
+    #: The two above in multiples of chance (1 / number of classes).
+    min_times_chance_per_well: float = 3.0
+    min_times_chance_worst_experiment: float = 1.5
+    #: Compare with the latest blessed model, where there is one.
+    compare_with_baseline: bool = True
+    #: How far accuracy per well may fall below the latest blessed model's (0..1).
+    max_drop_against_baseline: float = 0.02
+    #: Jackknife intervals at 95 % of every metric and slice.
+    confidence_intervals: bool = True
+    #: Columns, or columns joined by " x "; each is crossed with ``level`` (site or well).
+    slices: tuple[str, ...] = (
+        schema.EXPERIMENT,
+        schema.PLATE_ID,
+        schema.CELL_TYPE,
+        schema.SITE,
+        schema.WELL_TYPE,
+        f"{schema.EXPERIMENT}{CROSS}{schema.SITE}",
+    )
+
+    def __post_init__(self) -> None:
+        for name in (
+            "min_accuracy_per_well",
+            "min_accuracy_worst_experiment",
+            "max_drop_against_baseline",
+        ):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} must lie in 0..1; got {getattr(self, name)}")
+        for name in ("min_times_chance_per_well", "min_times_chance_worst_experiment"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must be >= 0; got {getattr(self, name)}")
+        for slice_name in self.slices:
+            for column in slice_name.split(CROSS):
+                if column not in SLICE_COLUMNS:
+                    raise ConfigError(
+                        f"slices: unknown column {column!r} in {slice_name!r}; known: "
+                        f"{', '.join(SLICE_COLUMNS)}, joined by {CROSS!r}"
+                    )
+
+    def required_per_well(self, n_classes: int) -> float:
+        """Accuracy per well that all experiments together must reach; 0 asks for none."""
+        chance = self.min_times_chance_per_well / n_classes if n_classes else 0.0
+        return min(1.0, max(self.min_accuracy_per_well, chance))
+
+    def required_worst_experiment(self, n_classes: int) -> float:
+        """Accuracy per well that each experiment must reach; 0 asks for none."""
+        chance = self.min_times_chance_worst_experiment / n_classes if n_classes else 0.0
+        return min(1.0, max(self.min_accuracy_worst_experiment, chance))
+
+    def slice_columns(self) -> list[list[str]]:
+        """Columns of each slice, ``level`` first; the first slice is ``level`` alone."""
+        crossed = [slice_name.split(CROSS) for slice_name in self.slices]
+        # The gate reads experiments, whatever else is asked for.
+        if [schema.EXPERIMENT] not in crossed:
+            crossed.insert(0, [schema.EXPERIMENT])
+        return [[schema.LEVEL], *([schema.LEVEL, *columns] for columns in crossed)]

@@ -1,0 +1,108 @@
+"""Our thresholds and slices as TFMA's configuration."""
+
+from __future__ import annotations
+
+import json
+
+# TFMA must be imported after TFX.
+import tfx.v1  # noqa: F401
+import tensorflow_model_analysis as tfma  # isort: skip
+from tensorflow_model_analysis.proto import config_pb2  # isort: skip
+
+from components.evaluator.config import EvaluationConfig
+from trainer import schema
+
+ACCURACY = "accuracy"
+TOP_5 = "top_5_accuracy"
+CROSS_ENTROPY = "cross_entropy"
+EXAMPLE_COUNT = "example_count"
+TOP_K = 5
+
+CANDIDATE = "candidate"
+BASELINE = "baseline"
+
+
+def build_eval_config(
+    config: EvaluationConfig, n_classes: int, has_baseline: bool
+) -> tfma.EvalConfig:
+    """TFMA's configuration for prediction rows of ``n_classes`` classes.
+
+    Parameters
+    ----------
+    config
+        What the model has to reach.
+    n_classes
+        Classes K; chance is 1 / K.
+    has_baseline
+        Rows carry the latest blessed model's probabilities too.
+    """
+    rows = {"label_key": schema.LABEL, "model_type": "materialized_prediction"}
+    model_specs = [config_pb2.ModelSpec(prediction_key=schema.PROBABILITIES, **rows)]
+    if has_baseline:
+        model_specs[0].name = CANDIDATE
+        model_specs.append(
+            config_pb2.ModelSpec(
+                name=BASELINE,
+                prediction_key=schema.BASELINE_PROBABILITIES,
+                is_baseline=True,
+                **rows,
+            )
+        )
+    metrics = [
+        config_pb2.MetricConfig(class_name="ExampleCount"),
+        config_pb2.MetricConfig(
+            class_name="SparseCategoricalAccuracy",
+            config=json.dumps({"name": ACCURACY}),
+            per_slice_thresholds=_thresholds(config, n_classes, has_baseline),
+        ),
+        config_pb2.MetricConfig(
+            class_name="SparseTopKCategoricalAccuracy",
+            config=json.dumps({"name": TOP_5, "k": min(TOP_K, n_classes)}),
+        ),
+        config_pb2.MetricConfig(
+            class_name="SparseCategoricalCrossentropy", config=json.dumps({"name": CROSS_ENTROPY})
+        ),
+    ]
+    options = config_pb2.Options()
+    options.compute_confidence_intervals.value = config.confidence_intervals
+    options.confidence_intervals.method = config_pb2.ConfidenceIntervalOptions.JACKKNIFE
+    options.include_default_metrics.value = False
+    return tfma.EvalConfig(
+        model_specs=model_specs,
+        metrics_specs=[config_pb2.MetricsSpec(metrics=metrics)],
+        slicing_specs=[
+            config_pb2.SlicingSpec(feature_keys=columns) for columns in config.slice_columns()
+        ],
+        options=options,
+    )
+
+
+def _thresholds(
+    config: EvaluationConfig, n_classes: int, has_baseline: bool
+) -> list[config_pb2.PerSliceMetricThreshold]:
+    all_wells = config_pb2.SlicingSpec(feature_values={schema.LEVEL: schema.LEVEL_WELL})
+    each_experiment = config_pb2.SlicingSpec(
+        feature_keys=[schema.EXPERIMENT], feature_values={schema.LEVEL: schema.LEVEL_WELL}
+    )
+    found = []
+    for spec, bound in (
+        (all_wells, config.required_per_well(n_classes)),
+        (each_experiment, config.required_worst_experiment(n_classes)),
+    ):
+        if bound > 0:
+            threshold = config_pb2.MetricThreshold(
+                value_threshold=config_pb2.GenericValueThreshold(lower_bound={"value": bound})
+            )
+            found.append(
+                config_pb2.PerSliceMetricThreshold(slicing_specs=[spec], threshold=threshold)
+            )
+    if has_baseline:
+        change = config_pb2.GenericChangeThreshold(
+            absolute={"value": -config.max_drop_against_baseline},
+            direction=config_pb2.MetricDirection.HIGHER_IS_BETTER,
+        )
+        threshold = config_pb2.MetricThreshold(change_threshold=change)
+        found.append(
+            config_pb2.PerSliceMetricThreshold(slicing_specs=[all_wells], threshold=threshold)
+        )
+    return found

@@ -1,0 +1,107 @@
+"""Executor of PlateEvaluator: TFMA's metrics, then a verdict that fails closed."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from tfx import types
+from tfx.components.evaluator import constants
+from tfx.components.evaluator import executor as stock
+from tfx.dsl.io import fileio
+from tfx.types import artifact_utils
+from tfx.types import standard_component_specs as keys
+from tfx.utils import io_utils, json_utils, proto_utils
+
+from components.evaluator import module
+from components.evaluator.config import EvaluationConfig
+from components.evaluator.eval_config import build_eval_config
+from components.evaluator.results import FILE_NAME, Evaluation
+from components.evaluator.verdict import judge
+from components.worker_errors import worker_errors
+from trainer import schema
+from trainer.manifest import Manifest, open_binary, read_manifest, verify
+from trainer.records import read_frames
+from trainer.strict import build
+
+#: Execution property that holds the EvaluationConfig as JSON.
+CONFIG_KEY = "evaluation_config"
+
+Artifacts = dict[str, list[types.Artifact]]
+
+
+class PlateEvaluatorExecutor(stock.Executor):
+    """Evaluates prediction rows; the model is never loaded."""
+
+    def Do(  # noqa: N802  (TFX's name)
+        self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]
+    ) -> None:
+        """Write the evaluation and the blessing.
+
+        Raises
+        ------
+        PlatewiseError
+            Damaged predictions.
+        """
+        config = build(EvaluationConfig, json.loads(exec_properties[CONFIG_KEY]), "evaluation.")
+        folder = artifact_utils.get_single_uri(input_dict[keys.EXAMPLES_KEY])
+        evaluation_uri = artifact_utils.get_single_uri(output_dict[keys.EVALUATION_KEY])
+        manifest = read_manifest(folder)
+        verify(folder, manifest, [schema.SPLIT_EVAL])
+        n_classes = len(manifest.classes)
+        has_baseline = (
+            config.compare_with_baseline
+            and bool(input_dict.get(keys.BASELINE_MODEL_KEY))
+            and _rows_have_baseline(folder, manifest)
+        )
+        if manifest.of_split(schema.SPLIT_EVAL):
+            inputs = dict(input_dict)
+            if not has_baseline:
+                inputs.pop(keys.BASELINE_MODEL_KEY, None)
+            eval_config = build_eval_config(config, n_classes, has_baseline)
+            properties = exec_properties | {
+                keys.EVAL_CONFIG_KEY: proto_utils.proto_to_json(eval_config),
+                keys.EXAMPLE_SPLITS_KEY: json_utils.dumps([schema.SPLIT_EVAL]),
+                keys.MODULE_PATH_KEY: module.__name__,
+            }
+            with worker_errors():
+                super().Do(inputs, output_dict, properties)
+        expected = manifest.expected_sites.get(schema.SPLIT_EVAL, {})
+        evaluation = judge(evaluation_uri, config, n_classes, has_baseline, expected)
+        io_utils.write_string_file(os.path.join(evaluation_uri, FILE_NAME), evaluation.to_json())
+        _bless(input_dict, output_dict, evaluation)
+
+
+def _rows_have_baseline(folder: str, manifest: Manifest) -> bool:
+    import tensorflow as tf
+
+    for shard in manifest.of_split(schema.SPLIT_EVAL):
+        with open_binary(f"{folder.rstrip('/')}/{shard.name}") as stream:
+            for record in read_frames(stream, shard.name):
+                feature = tf.train.Example.FromString(record).features.feature
+                return bool(feature[schema.BASELINE_PROBABILITIES].float_list.value)
+    return False
+
+
+def _bless(input_dict: Artifacts, output_dict: Artifacts, evaluation: Evaluation) -> None:
+    """Write our verdict over TFX's, which does not know of experiments without a row."""
+    blessing = artifact_utils.get_single_instance(output_dict[keys.BLESSING_KEY])
+    model = artifact_utils.get_single_instance(input_dict[keys.MODEL_KEY])
+    blessing.set_string_custom_property(
+        constants.ARTIFACT_PROPERTY_CURRENT_MODEL_URI_KEY, model.uri
+    )
+    blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY, model.id)
+    for name in (constants.BLESSED_FILE_NAME, constants.NOT_BLESSED_FILE_NAME):
+        path = os.path.join(blessing.uri, name)
+        if fileio.exists(path):
+            fileio.remove(path)
+    name, value = (
+        (constants.BLESSED_FILE_NAME, constants.BLESSED_VALUE)
+        if evaluation.blessed
+        else (constants.NOT_BLESSED_FILE_NAME, constants.NOT_BLESSED_VALUE)
+    )
+    io_utils.write_string_file(
+        os.path.join(blessing.uri, name), "".join(f"{r}\n" for r in evaluation.reasons)
+    )
+    blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY, value)
