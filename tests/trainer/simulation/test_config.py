@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
+import trainer.simulation
 from trainer.simulation import SimulationConfig, demo_config, tiny_config
 from trainer.strict import ConfigError, build, to_mapping
 
@@ -46,3 +50,17 @@ def test_the_default_screen_has_the_shape_of_rxrx1() -> None:
 def test_factories_take_changes() -> None:
     assert demo_config(biology_strength=0.0).biology_strength == 0
     assert tiny_config(seed=7).seed == 7
+
+
+def test_configuring_a_screen_does_not_load_numpy() -> None:
+    code = (
+        "import sys; from trainer.simulation import SimulationConfig; SimulationConfig();"
+        "assert 'numpy' not in sys.modules; from trainer.simulation import simulate_screen;"
+        "assert 'numpy' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_package_has_no_other_names() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'simulate'"):
+        trainer.simulation.simulate  # noqa: B018
