@@ -114,8 +114,9 @@ def _build_loop(
     n_classes: int,
     checkpoint_dir: str,
 ) -> Loop:
-    # Initial weights and the dropout seeds follow from it.
-    keras.utils.set_random_seed(config.loop.seed)
+    # Initial weights and the dropout seeds follow from it. Never 0: under a global seed of 0
+    # TensorFlow cannot shuffle by a seed that is a tensor, as the feed does.
+    keras.utils.set_random_seed(config.loop.seed + 1)
     with strategy.scope():
         model = build_model(config.model, n_classes)
         optimizer = build_optimizer(config.optimizer, config.loop.epochs * feed.steps_per_epoch)
