@@ -186,7 +186,7 @@ def training_line(update: Mapping[str, Any]) -> str:
     elif "step" in update:
         parts.append(f"step {update['step']}" + _of(update, "steps"))
     if "left_s" in update:
-        parts.append(f"{duration(update['left_s'])} left")
+        parts.append(f"{_rounded(update['left_s'])} left")
     if "loss" in update:
         parts.append(f"loss {update['loss']:.2f}")
     if "accuracy" in update:
@@ -198,6 +198,11 @@ def training_line(update: Mapping[str, Any]) -> str:
 
 def _of(update: Mapping[str, Any], key: str) -> str:
     return f"/{update[key]}" if update.get(key) else ""
+
+
+def _rounded(seconds: float) -> str:
+    """An estimate deserves no tenths of a second."""
+    return f"{max(seconds, 0.0):.0f} s" if seconds < 59.5 else duration(max(seconds, 60.0))
 
 
 def duration(seconds: float) -> str:

@@ -160,6 +160,8 @@ def test_work_goes_on_when_the_terminal_is_gone() -> None:
 def test_training_line_shows_what_is_known() -> None:
     assert training_line({"loss": 0.12345}) == "loss 0.12"
     assert training_line({"epoch": 2}) == "epoch 2"
+    assert training_line({"left_s": 34.7}) == "35 s left"
+    assert training_line({"left_s": 59.8}) == "1:00 left"
     assert training_line({}) == ""
 
 
