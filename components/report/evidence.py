@@ -12,6 +12,8 @@ from components.report.data import DeadLetter, PlateQuality, Quality
 
 #: Dead letters that the page and ``metrics.json`` list; the quality artifact has all.
 MOST_LETTERS = 200
+#: Ingest's warning of the plate groups, which the page tells at its own place.
+_LEAK = "leak through the plate layout"
 #: Kinds of reasons that are counted apart.
 _MOST_REASONS = 8
 
@@ -36,7 +38,7 @@ def read_screen_quality(uri: str) -> Quality:
         n_dead_letters=len(letters),
         reasons=_counted(letters["reason"]),
         plate_group_leak=plate_group_text(found.facts.get("plate_groups")),
-        warnings=tuple(found.facts.get("warnings_list", ())),
+        warnings=tuple(w for w in found.facts.get("warnings_list", ()) if _LEAK not in w),
     )
 
 

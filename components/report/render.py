@@ -39,6 +39,7 @@ def render_page(data: ReportData) -> str:
         "interval": interval,
         "decibel": _decibel,
         "duration": duration,
+        "gain": gain,
         "value": plain_value,
     }
     environment.globals |= {
@@ -126,6 +127,11 @@ def interval(score: Proportion) -> str:
 
 def _decibel(value: float | None) -> str:
     return "n/a" if value is None else f"{value:.2f}"
+
+
+def gain(value_db: float) -> str:
+    """``+4.98``, ``-0.31``, and ``0.00`` for what rounds to nothing."""
+    return "0.00" if abs(value_db) < 0.005 else f"{value_db:+.2f}"
 
 
 def duration(seconds: float | None) -> str:

@@ -30,7 +30,10 @@ def folder(tmp_path: Path) -> Path:
     facts = {
         "format": artifact.FORMAT,
         "channel_names": ["nuclei", "actin"],
-        "warnings_list": ["plate A_2 has no negative control"],
+        "warnings_list": [
+            "leak through the plate layout: told elsewhere",
+            "plate A_2 has no negative control",
+        ],
         "plate_groups": GROUPS,
     }
     (tmp_path / artifact.QUALITY_NAME).write_text(json.dumps(facts))

@@ -183,6 +183,21 @@ def test_all_of_rxrx1_renders_fast_and_small(make_rows, page_data):
     assert html.count('<details class="experiment"') == 51
 
 
+def channel(gain_db: float) -> d.ChannelRestoration:
+    return d.ChannelRestoration("nuclei", 4, 20.0, 20.0 + gain_db, -0.001, 0.3, 0.5, 0.6)
+
+
+def test_a_denoiser_that_does_nothing_is_called_so(rows, page_data):
+    def text(*gains: float) -> str:
+        channels = d.Restoration(tuple(channel(g) for g in gains), "noise", 20)
+        return Page(render_page(page_data(rows, restoration=channels))).text()
+
+    assert "in effect this denoiser does nothing" in text(-0.001, 0.05)
+    assert "does nothing" not in text(-0.001, 4.0)
+    assert "0.000.00 to +0.30" in text(-0.001, 4.0) and "-0.00" not in text(-0.001, 4.0)
+    assert "-0.31" in text(-0.31)
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
