@@ -36,6 +36,7 @@ def render_page(data: ReportData) -> str:
     )
     environment.filters |= {
         "percent": percent,
+        "csv_percent": csv_percent,
         "interval": interval,
         "decibel": _decibel,
         "duration": duration,
@@ -123,6 +124,11 @@ def interval(score: Proportion) -> str:
     if score.low is None or score.high is None:
         return "n/a"
     return f"{100 * score.low:.1f} to {100 * score.high:.1f}"
+
+
+def csv_percent(share: float | None) -> str:
+    """A share in per cent for a table's CSV, where the heading says the unit; empty if none."""
+    return "" if share is None else f"{100 * share:.6g}"
 
 
 def _decibel(value: float | None) -> str:

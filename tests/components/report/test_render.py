@@ -183,6 +183,14 @@ def test_all_of_rxrx1_renders_fast_and_small(make_rows, page_data):
     assert html.count('<details class="experiment"') == 51
 
 
+def test_csv_of_a_share_is_in_the_unit_of_its_heading(rows, page_data):
+    data = page_data(rows)
+    cells = [a for tag, a in Page(render_page(data)).elements if tag == "td" and "data-csv" in a]
+    written = {float(a["data-csv"]) for a in cells if re.fullmatch(r"[0-9.]+", a["data-csv"])}
+    for row in data.experiments:
+        assert any(value == pytest.approx(100 * row.well.value, rel=1e-5) for value in written)
+
+
 def channel(gain_db: float) -> d.ChannelRestoration:
     return d.ChannelRestoration("nuclei", 4, 20.0, 20.0 + gain_db, -0.001, 0.3, 0.5, 0.6)
 
