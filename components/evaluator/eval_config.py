@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import json
 
-# TFMA must be imported after TFX.
-import tfx.v1  # noqa: F401
-import tensorflow_model_analysis as tfma  # isort: skip
-from tensorflow_model_analysis.proto import config_pb2  # isort: skip
-
 from components.evaluator.config import EvaluationConfig
+from components.evaluator.metrics import ACCURACY, SCORES, MeanScore
+from components.evaluator.tfma_api import config_pb2, tfma
 from trainer import schema
 
-ACCURACY = "accuracy"
-TOP_5 = "top_5_accuracy"
-CROSS_ENTROPY = "cross_entropy"
 EXAMPLE_COUNT = "example_count"
-TOP_K = 5
 
 CANDIDATE = "candidate"
 BASELINE = "baseline"
@@ -50,17 +43,16 @@ def build_eval_config(
         )
     metrics = [
         config_pb2.MetricConfig(class_name="ExampleCount"),
-        config_pb2.MetricConfig(
-            class_name="SparseCategoricalAccuracy",
-            config=json.dumps({"name": ACCURACY}),
-            per_slice_thresholds=_thresholds(config, n_classes, has_baseline),
-        ),
-        config_pb2.MetricConfig(
-            class_name="SparseTopKCategoricalAccuracy",
-            config=json.dumps({"name": TOP_5, "k": min(TOP_K, n_classes)}),
-        ),
-        config_pb2.MetricConfig(
-            class_name="SparseCategoricalCrossentropy", config=json.dumps({"name": CROSS_ENTROPY})
+        *(
+            config_pb2.MetricConfig(
+                class_name=MeanScore.__name__,
+                module=MeanScore.__module__,
+                config=json.dumps({"name": name}),
+                per_slice_thresholds=(
+                    _thresholds(config, n_classes, has_baseline) if name == ACCURACY else []
+                ),
+            )
+            for name in SCORES
         ),
     ]
     options = config_pb2.Options()

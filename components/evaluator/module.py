@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-# TFMA must be imported after TFX.
-import tfx.v1  # noqa: F401
-import tensorflow_model_analysis as tfma  # isort: skip
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
+from components.evaluator.metrics import score_rows
+from components.evaluator.tfma_api import tfma
 from trainer import schema
 from trainer.errors import PlatewiseError
 
@@ -57,9 +56,9 @@ def _prediction_columns(eval_config: tfma.EvalConfig) -> dict[str, str]:
 def extract_rows(
     extracts: dict[str, Any], prediction_columns: dict[str, str], slice_columns: tuple[str, ...]
 ) -> dict[str, Any]:
-    """Labels, predictions and slice columns of the rows whose label is known.
+    """Labels, slice columns, and scores as predictions, of the rows whose label is known.
 
-    Only these columns are converted: embeddings stay in Arrow.
+    Only the columns needed are converted: embeddings stay in Arrow.
 
     Parameters
     ----------
@@ -78,21 +77,39 @@ def extract_rows(
     table: pa.RecordBatch = extracts[tfma.ARROW_RECORD_BATCH_KEY]
     label_B = _column(table, schema.LABEL).to_numpy(zero_copy_only=False)
     known_B = label_B >= 0
-    label_B1 = label_B[known_B][:, None]
+    label_B = label_B[known_B]
     features = {
         key: _column(table, key).to_numpy(zero_copy_only=False)[known_B][:, None]
         for key in slice_columns
     }
-    predictions = {
-        model: _column(table, key).to_numpy(zero_copy_only=False).reshape(len(label_B), -1)[known_B]
-        for model, key in prediction_columns.items()
+    scores = {
+        model: _scores(table, key, known_B, label_B) for model, key in prediction_columns.items()
     }
-    several = len(predictions) > 1
+    several = len(scores) > 1
     return {
         tfma.FEATURES_KEY: features,
-        tfma.LABELS_KEY: dict.fromkeys(predictions, label_B1) if several else label_B1,
-        tfma.PREDICTIONS_KEY: predictions if several else next(iter(predictions.values())),
+        tfma.LABELS_KEY: dict.fromkeys(scores, label_B) if several else label_B,
+        tfma.PREDICTIONS_KEY: scores if several else next(iter(scores.values())),
     }
+
+
+def _scores(
+    table: pa.RecordBatch, key: str, known_B: np.ndarray, label_B: np.ndarray
+) -> np.ndarray:
+    values = _column(table, key).to_numpy(zero_copy_only=False)
+    probabilities_BK = values.reshape(len(known_B), -1)[known_B]
+    n_classes = probabilities_BK.shape[1]
+    if label_B.size and label_B.max() >= n_classes:
+        raise PlatewiseError(
+            f"prediction rows hold label {label_B.max()} and {n_classes} probabilities in "
+            f"{key!r}; predict again"
+        )
+    if not np.isfinite(probabilities_BK).all():
+        raise PlatewiseError(
+            f"prediction rows hold probabilities in {key!r} that are not finite: the model is "
+            "damaged, train it again"
+        )
+    return score_rows(probabilities_BK, label_B)
 
 
 def _column(table: pa.RecordBatch, key: str) -> pa.Array:

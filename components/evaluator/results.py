@@ -125,7 +125,7 @@ def read_evaluation(uri: str) -> Evaluation:
             with open(path) as stream:
                 text = stream.read()
         return from_json(text)
-    except Exception as error:  # noqa: BLE001  (remote filesystems raise their own types)
+    except Exception as error:
         raise PlatewiseError(
             f"cannot read {path} ({type(error).__name__}: {error}): not a finished evaluation; "
             "run the pipeline again"

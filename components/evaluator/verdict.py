@@ -6,13 +6,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-# TFMA must be imported after TFX.
-import tfx.v1  # noqa: F401
-import tensorflow_model_analysis as tfma  # isort: skip
-
 from components.evaluator.config import EvaluationConfig
-from components.evaluator.eval_config import ACCURACY, BASELINE, EXAMPLE_COUNT
+from components.evaluator.eval_config import BASELINE, EXAMPLE_COUNT
+from components.evaluator.metrics import ACCURACY
 from components.evaluator.results import Evaluation, Gate, SliceMetrics, Value
+from components.evaluator.tfma_api import tfma
 from trainer import schema
 from trainer.schema import natural_key
 
@@ -82,10 +80,8 @@ def _slice(message: Any) -> SliceMetrics:
     old: dict[str, Value] = {}
     change: dict[str, Value] = {}
     for pair in message.metric_keys_and_values:
-        if pair.key.is_diff:
-            target = change
-        else:
-            target = old if pair.key.model_name == BASELINE else new
+        compared = old if pair.key.model_name == BASELINE else new
+        target = change if pair.key.is_diff else compared
         target[pair.key.name] = _value(pair)
     count = new.pop(EXAMPLE_COUNT)
     for counted in (old, change):

@@ -18,7 +18,7 @@ from trainer.normalize import PlateCounts
 
 RTOL = 1e-6
 
-pixels_CN = hnp.arrays(
+ANY_PIXELS = hnp.arrays(
     np.uint8, st.tuples(st.integers(1, 3), st.integers(1, 60)), elements=st.integers(0, 255)
 )
 
@@ -36,7 +36,7 @@ def plate(
 
 
 @settings(max_examples=150, deadline=None)
-@given(pixels_CN, st.floats(0, 100))
+@given(ANY_PIXELS, st.floats(0, 100))
 def test_every_statistic_is_that_of_the_pixels(pixels: np.ndarray, percent: float) -> None:
     counts = count(pixels)
     mean, std = normalize.moments(counts)
@@ -80,7 +80,7 @@ def method_oracle(pixels: np.ndarray, config: NormalizerConfig) -> tuple[np.ndar
 
 @pytest.mark.parametrize("method", ["plate_mean_std", "plate_median_mad", "plate_percentiles"])
 @settings(max_examples=60, deadline=None)
-@given(pixels=pixels_CN)
+@given(pixels=ANY_PIXELS)
 def test_plate_methods_equal_numpy_and_the_graph_equals_both(
     method: str, pixels: np.ndarray
 ) -> None:
