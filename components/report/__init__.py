@@ -8,12 +8,14 @@ timings, and what came from the cache.
 
 ==================  ===========================================================
 ``data.py``         what a page shows, as plain dataclasses
-``collect.py``      artifacts -> ``data``
+``collect.py``      artifacts -> ``data``; with ``rows.py`` (predictions),
+                    ``evidence.py`` (quality) and ``blessing.py`` (evaluation)
 ``scores.py``       prediction rows -> accuracies with intervals
+``restoration.py``  prediction rows -> PSNR and SSIM of the denoiser
 ``verdict.py``      the answer in plain words
 ``charts.py``       numbers -> SVG
 ``render.py``       ``data`` -> HTML (templates in ``templates/``)
-``machine.py``      ``data`` -> ``metrics.json``
+``machine.py``      ``data`` -> ``metrics.json``, whose keys it documents
 ``scoring.py``      prediction rows -> CSV, Parquet and the Kaggle submission
 ``write.py``        artifacts -> files: what the component and the runner call
 ==================  ===========================================================
