@@ -16,7 +16,7 @@ from tfx.types import standard_component_specs as keys
 from tfx.utils import json_utils, proto_utils
 
 from components.normaliser.preprocessing import TEXT_PATH_KEY
-from components.saved_models import steady_fingerprints
+from components.saved_models import canonicalise
 from components.worker_errors import worker_errors
 from trainer import manifest
 from trainer.errors import PlatewiseError
@@ -51,7 +51,7 @@ class PlateTransformExecutor(stock.Executor):
         }
         with byte_size_minibatches(), worker_errors():
             super().Do(input_dict, output_dict, properties)
-        steady_fingerprints(out_uri)
+        canonicalise(out_uri)
 
 
 def _verified_splits(examples: list[types.Artifact]) -> list[str]:
