@@ -155,8 +155,9 @@ class Predictor:
         adapts = self.config.adapt_batch_norm and bool(batch_norm_layers(model))
         if adapts and len(plate.records) < MIN_SITES_TO_ADAPT:
             _LOG.warning(
-                "plate of %d sites is too small for BatchNorm statistics of its own; "
+                "plate %s of %d sites is too small for BatchNorm statistics of its own; "
                 "the training plates' are used",
+                plate.site_ids[0].rsplit("_", 2)[0],
                 len(plate.records),
             )
             adapts = False

@@ -191,3 +191,34 @@ def toy_screen(make_toy_screen: Callable[..., ToyScreen]) -> ToyScreen:
 def toy_classes() -> tuple[str, ...]:
     """Class names of the toy screen."""
     return CLASSES
+
+
+@dataclass(frozen=True)
+class TrainedToy:
+    """A model that has learnt the toy screen."""
+
+    screen: ToyScreen
+    folder: str
+    history: tuple[dict[str, float], ...]
+
+
+@pytest.fixture(scope="session")
+def trained_toy(toy_screen: ToyScreen, tmp_path_factory: pytest.TempPathFactory) -> TrainedToy:
+    """Trained once for all tests that need a model which is better than chance."""
+    from trainer.train import train
+
+    folder = tmp_path_factory.mktemp("trained")
+    config = toy_screen.config(
+        loop={"epochs": 40},
+        optimizer={"peak_learning_rate": 5e-3},
+        augment={"cutmix_probability": 0.0},
+        noise={"impulse_share": 0.0, "peak_photons_low": 500.0},
+    )
+    result = train(
+        toy_screen.examples_dir,
+        toy_screen.transform_dir,
+        config,
+        str(folder / "checkpoints"),
+        str(folder / "out"),
+    )
+    return TrainedToy(toy_screen, result.out_dir, result.trained.history)
