@@ -105,6 +105,7 @@ def create_pipeline(config: PlatewiseConfig, target: Target = "local") -> Pipeli
         config_json=as_json(config),
         code_digest=code_digest("components.report.component"),
     )
+    report.add_upstream_node(pusher)  # nothing passes between them; the page comes last
 
     steps = [
         example_gen,
