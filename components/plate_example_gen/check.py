@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.plate_example_gen.config import QualityConfig, ScreenConfig, SplitConfig
+from components.plate_example_gen.plate_groups import PlateGroups
 from components.plate_example_gen.prepare import prepare
 from components.plate_example_gen.scan import (
     COMPLETE,
@@ -173,10 +174,11 @@ def screen_facts(tally: Tally, config: ScreenConfig) -> dict[str, Any]:
     return facts
 
 
-def _plate_groups(groups: Any) -> dict[str, Any] | None:
+def _plate_groups(groups: PlateGroups | None) -> dict[str, Any] | None:
     if groups is None:
         return None
-    return {**dataclasses.asdict(groups), "n_groups": len(groups.sizes), "gain": groups.gain}
+    more = {"sizes": list(groups.sizes), "n_groups": len(groups.sizes), "gain": groups.gain}
+    return {**dataclasses.asdict(groups), **more, "text": groups.text()}
 
 
 def _listed(title: str, count: int, entries: list[Any]) -> list[str]:

@@ -125,8 +125,24 @@ def check_chunks(content: bytes) -> None:
     raise PngError("cut: its end chunk (IEND) is missing")
 
 
-def decode(content: bytes, expected: PngHeader | None, max_pixels: int) -> npt.NDArray[np.uint8]:
+def decode(
+    content: bytes,
+    expected: PngHeader | None,
+    max_pixels: int,
+    out_HW: npt.NDArray[np.uint8] | None = None,
+) -> npt.NDArray[np.uint8]:
     """Grey levels of a PNG, [H, W], as they are stored.
+
+    Parameters
+    ----------
+    content
+        The whole file.
+    expected
+        Size that every image of the screen has; None takes any.
+    max_pixels
+        Refuse larger claims before memory is taken.
+    out_HW
+        Where to put them, of the expected size.
 
     Raises
     ------
@@ -139,7 +155,7 @@ def decode(content: bytes, expected: PngHeader | None, max_pixels: int) -> npt.N
     check_size(header, expected, max_pixels)
     check_chunks(content)
     try:
-        grey_HW = imagecodecs.png_decode(content)
+        grey_HW = imagecodecs.png_decode(content, out=out_HW)
     except (imagecodecs.PngError, ValueError, RuntimeError, OverflowError) as error:
         raise PngError(f"cannot be decoded: {error}") from None
     if grey_HW.dtype != np.uint8 or grey_HW.shape != tuple(header):

@@ -12,7 +12,7 @@ Files in the artifact's folder (encoding UTF-8, CSV with a header line):
     ``channel_names``; ``splits`` (per split: ``experiments``, ``sites_expected``,
     ``sites_complete``, ``experiments_list``); ``plate_groups`` (null, or ``sizes``,
     ``n_groups``, ``n_experiments``, ``n_orders``, ``chance``, ``chance_with_group``,
-    ``gain``, ``group_from_plate_number``).
+    ``gain``, ``group_from_plate_number``, ``text``).
 ``plates.csv``
     One row a plate: ``plate_id, experiment, cell_type, splits`` (joined by +),
     ``sites_expected, sites_found, sites_complete, sites_incomplete, sites_corrupt,

@@ -199,7 +199,7 @@ class _SiteReader:
         if site.found == 0:
             letter = self._missing(well, site, identity)
             return SiteResult(identity, split, MISSING, dead_letters=(letter,)), None, None
-        planes, letters = self._planes(well, site, identity)
+        pixels_CHW, letters = self._pixels(well, site, identity)
         if site.found != (1 << n_channels) - 1:
             letters.append(self._incomplete(well, site, identity))
             return SiteResult(identity, split, INCOMPLETE, dead_letters=tuple(letters)), None, None
@@ -207,7 +207,6 @@ class _SiteReader:
             return SiteResult(identity, split, CORRUPT, dead_letters=tuple(letters)), None, None
         if not options.decode:
             return SiteResult(identity, split, COMPLETE), None, None
-        pixels_CHW = np.stack(planes)
         histogram_CQ = histogram(pixels_CHW)
         mean_C, saturation_C = mean_and_saturation(histogram_CQ)
         focus_C = focus(pixels_CHW, histogram_CQ)
@@ -237,27 +236,28 @@ class _SiteReader:
         )
         return encode_site(identity, pixels_CHW, bytes(compressed), histogram_CQ)
 
-    def _planes(
+    def _pixels(
         self, well: Well, site: Site, identity: SiteIdentity
-    ) -> tuple[list[npt.NDArray[np.uint8]], list[DeadLetter]]:
-        """Channels that are whole, and a letter for each that is not."""
-        planes, letters = [], []
+    ) -> tuple[npt.NDArray[np.uint8], list[DeadLetter]]:
+        """Pixels, whole if there is no letter, and a letter for each bad file."""
+        options = self._options
+        size, letters = options.size or png.PngHeader(0, 0), []
+        pixels_CHW = np.empty((len(options.channel_tokens), *size), np.uint8)
         for channel, path in enumerate(self._paths(self._plate, well, site)):
             if not site.found >> channel & 1:
                 continue
             content = b""
             try:
-                full_path = f"{self._options.root.rstrip('/')}/{path}"
-                if self._options.decode:
-                    content = self._storage.read(full_path, self._options.limit_bytes())
-                    size, most = self._options.size, self._options.max_pixels
-                    planes.append(png.decode(content, size, most))
+                full_path = f"{options.root.rstrip('/')}/{path}"
+                if options.decode:
+                    content = self._storage.read(full_path, options.limit_bytes())
+                    png.decode(content, size, options.max_pixels, pixels_CHW[channel])
                 else:
                     self._check_ends(full_path)
             except (png.PngError, OSError, StorageError) as error:
                 digest = hashlib.sha256(content).hexdigest() if content else ""
                 letters.append(self._letter(path, _reason(error), digest, identity, site))
-        return planes, letters
+        return pixels_CHW, letters
 
     def _check_ends(self, path: str) -> None:
         start, end = read_ends(self._storage, path, png.HEADER_BYTES, 12)
