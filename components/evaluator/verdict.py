@@ -134,9 +134,7 @@ def _gates(
         part = by_experiment.get(experiment)
         name = f"experiment {experiment}"
         if part is None:
-            gates.append(
-                Gate("rows", name, 0.0, f"> 0 of {expected_sites[experiment]} sites", False)
-            )
+            gates.append(Gate("rows", name, 0.0, f"> 0 of {expected_sites[experiment]}", False))
         elif bound > 0:
             gates.append(_at_least(ACCURACY, name, _accuracy(part), bound))
     return gates
@@ -155,6 +153,7 @@ def _at_least(metric: str, slice_name: str, value: float | None, bound: float) -
 
 def _reason(gate: Gate) -> str:
     if gate.metric == "rows":
-        return f"{gate.slice}: none of its sites was evaluated ({gate.threshold} expected)"
+        n_sites = gate.threshold.split()[-1]
+        return f"{gate.slice}: none of its {n_sites} sites was evaluated"
     found = "not measured: no row" if gate.value is None else f"{gate.value:.4g}"
     return f"{gate.slice}: {gate.metric} is {found}; it must be {gate.threshold}"

@@ -41,7 +41,9 @@ class PlateTransformExecutor(stock.Executor):
         """
         splits = _verified_splits(input_dict[keys.EXAMPLES_KEY])
         # Nothing to transform: the graph is applied where the pixels are read.
-        config = transform_pb2.SplitsConfig(analyze=splits, transform=[])
+        config = transform_pb2.SplitsConfig(  # type: ignore[attr-defined]  # generated
+            analyze=splits, transform=[]
+        )
         custom = json_utils.loads(exec_properties[keys.CUSTOM_CONFIG_KEY])
         out_uri = artifact_utils.get_single_uri(output_dict[keys.TRANSFORM_GRAPH_KEY])
         custom[TEXT_PATH_KEY] = f"{out_uri}/{TEXT_NAME}"
@@ -76,9 +78,10 @@ def byte_size_minibatches() -> Iterator[None]:
     values = flags.FLAGS
     if not values.is_parsed():
         values(sys.argv[:1], known_only=True)
-    before = values.tfxio_use_byte_size_batching
-    values.tfxio_use_byte_size_batching = True
+    flag: Any = values["tfxio_use_byte_size_batching"]
+    before = flag.value
+    flag.value = True
     try:
         yield
     finally:
-        values.tfxio_use_byte_size_batching = before
+        flag.value = before

@@ -80,11 +80,7 @@ def _center_scale(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     known_B = plate_index_B >= 0
     if config.unknown_plate == "error":
-        unknown = tf.boolean_mask(inputs[schema.PLATE_ID], ~known_B)
-        message = "plates the normaliser was not fitted on, and normalizer.unknown_plate is error:"
-        check = tf.debugging.Assert(tf.reduce_all(known_B), [message, unknown], summarize=5)
-        with tf.control_dependencies([check]):
-            plate_index_B = tf.identity(plate_index_B)
+        plate_index_B += _zero_or_error(known_B, inputs[schema.PLATE_ID])
         if config.method != "image_mean_std":
             return tf.gather(center_PC, plate_index_B), tf.gather(scale_PC, plate_index_B)
     shape = [-1, center_PC.shape[1], schema.GREY_LEVELS]
@@ -97,3 +93,14 @@ def _center_scale(
         tf.where(known_B[:, None], tf.gather(center_PC, row_B), own_center_BC),
         tf.where(known_B[:, None], tf.gather(scale_PC, row_B), own_scale_BC),
     )
+
+
+def _zero_or_error(known_B: tf.Tensor, plate_id_B: tf.Tensor) -> tf.Tensor:
+    """Zeros, int64 [B]; an InvalidArgumentError that names an unknown plate, if there is one.
+
+    Not ``tf.debugging.Assert``: that op has a side effect, so it would also run, and fail,
+    while TFT reads the columns it is about to analyse and no plate is known yet.
+    """
+    message = "(normalizer.unknown_plate is error, and the normaliser does not know plate "
+    text_B = tf.strings.join([message, plate_id_B, ")"])
+    return tf.strings.to_number(tf.where(known_B, "0", text_B), tf.int64)

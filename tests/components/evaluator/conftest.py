@@ -108,7 +108,7 @@ def write_predictions(folder: Path, made: Made, seed: int = 0) -> Columns:
             plate_id = schema.plate_id(experiment, plate)
             shards.append(write_plate(str(folder), made.split, plate_id, rows))
             everything.append(rows)
-    expected = {name: 4 * made.wells_per_plate for name in (*made.right, *made.lost)}
+    expected = dict.fromkeys((*made.right, *made.lost), 4 * made.wells_per_plate)
     manifest = Manifest(
         tuple(shards),
         N_CHANNELS,

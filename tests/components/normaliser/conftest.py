@@ -73,7 +73,7 @@ def _sites(rng: np.random.Generator) -> list[tuple[records.SiteIdentity, np.ndar
     return sites
 
 
-def write_examples(folder: Path, sites: list[tuple[records.SiteIdentity, np.ndarray]]) -> None:
+def _write_examples(folder: Path, sites: list[tuple[records.SiteIdentity, np.ndarray]]) -> None:
     """Write sites as an Examples artifact, one shard a plate, with its manifest."""
     import google_crc32c
     import tensorflow as tf
@@ -103,8 +103,13 @@ def write_examples(folder: Path, sites: list[tuple[records.SiteIdentity, np.ndar
 def screen(tmp_path_factory: pytest.TempPathFactory) -> Screen:
     folder = tmp_path_factory.mktemp("examples")
     sites = _sites(np.random.default_rng(7))
-    write_examples(folder, sites)
+    _write_examples(folder, sites)
     return Screen(folder, sites)
+
+
+@pytest.fixture(scope="session")
+def write_examples() -> Callable[..., None]:
+    return _write_examples
 
 
 @pytest.fixture(scope="session")
