@@ -187,7 +187,10 @@ class BucketStorage:
         return content
 
     def open_read(self, path: str) -> BinaryIO:
-        return cast(BinaryIO, self.io.open(path, "r"))
+        with _remote_errors(path):
+            if not self.io.exists(path):  # else nobody knows before the first read
+                raise FileNotFoundError(f"no such object: {path}")
+            return cast(BinaryIO, self.io.open(path, "r"))
 
     def open_write(self, path: str) -> BinaryIO:
         return cast(BinaryIO, self.io.open(path, "w"))
