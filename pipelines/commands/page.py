@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines.progress import duration
 from trainer.errors import PlatewiseError
 
 if TYPE_CHECKING:
@@ -66,15 +67,17 @@ def tell_page(metrics: dict[str, Any], run_dir: Path, say: Callable[[str], None]
     headline = metrics["headline"] or {}
     if headline.get("times_chance") is not None:
         say(
-            f"Per well on held-out experiments: {_percent(headline['accuracy_per_well'])} "
+            f"per well, held out: {_percent(headline['accuracy_per_well'])} "
             f"({_percent(headline['low'])} to {_percent(headline['high'])}), "
-            f"{headline['times_chance']:.1f} times chance, {headline['n_wells']} wells."
+            f"{headline['times_chance']:.1f} times chance, {headline['n_wells']} wells"
         )
     blessed = metrics["blessing"]["blessed"]
     if blessed is not None:
         say(f"blessed {'yes' if blessed else 'no'}")
         for reason in metrics["blessing"]["reasons"]:
             say(f"        {reason.replace(_THIN, ' ')}")
+    if metrics["run"]["total_s"] is not None:
+        say(f"took    {duration(metrics['run']['total_s'])}")
     say(f"report  {run_dir / 'report.html'}")
     say(f"metrics {run_dir / 'metrics.json'}")
 
