@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import os
 
-from components.evaluator.component import PlateEvaluator
-from components.plate_example_gen.fingerprint import screen_fingerprint
-from tfx.components import Pusher
 from tfx.dsl.components.common.resolver import Resolver
 from tfx.orchestration.pipeline import Pipeline
-from tfx.proto import pusher_pb2
 from tfx.types import standard_artifacts
 from tfx.types.channel import Channel
 
 from components.baseline import LatestOtherBlessedModelStrategy
 from components.digest import code_digest
+from components.evaluator.component import PlateEvaluator
 from components.normaliser.component import PlateTransform
 from components.plate_example_gen.component import PlateExampleGen
+from components.plate_example_gen.fingerprint import screen_fingerprint
 from components.predictor.component import PlatePredictor
+from components.pusher.component import PlatePusher
 from components.report.component import PlateReport
 from components.trainer.component import PlateTrainer
 from pipelines.assembly import Target, absolute, as_json, assemble
@@ -82,14 +81,11 @@ def create_pipeline(config: PlatewiseConfig, target: Target = "local") -> Pipeli
     )
 
     # 7. Push a blessed model as a new version; a refused one stays where it is.
-    pusher = Pusher(
+    pusher = PlatePusher(
         model=trainer.outputs["model"],
         model_blessing=evaluator.outputs["blessing"],
-        push_destination=pusher_pb2.PushDestination(
-            filesystem=pusher_pb2.PushDestination.Filesystem(
-                base_directory=absolute(config.push_folder)
-            )
-        ),
+        folder=absolute(config.push_folder),
+        code_digest=code_digest("components.pusher.component"),
     )
 
     # 8. Write the page: can each experiment be trusted, and what was found?

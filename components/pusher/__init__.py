@@ -1,0 +1,1 @@
+"""Copies a blessed model into a folder of versions."""

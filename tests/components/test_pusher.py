@@ -1,0 +1,80 @@
+"""A version is whole and the newest; a refused model is not pushed."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+from tfx.types import standard_artifacts
+
+from components.pusher.executor import PlatePusherExecutor, push
+
+FILES = {
+    "saved_model.pb": "graph",
+    "variables/variables.index": "weights",
+    "platewise/transform_graph/transform_fn/saved_model.pb": "inner graph",
+}
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    folder = tmp_path / "model" / "Format-Serving"
+    for name, text in FILES.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+def content(folder: str) -> dict[str, str]:
+    found = {}
+    for parent, _, names in tf.io.gfile.walk(folder):
+        for name in names:
+            path = f"{parent.rstrip('/')}/{name}"
+            with tf.io.gfile.GFile(path) as stream:
+                found[path.removeprefix(folder).lstrip("/")] = stream.read()
+    return found
+
+
+@pytest.mark.parametrize("remote", [False, True])
+def test_pushed_version_is_whole(model: Path, tmp_path: Path, remote: bool) -> None:
+    folder = f"ram://{tmp_path.name}/pushed" if remote else str(tmp_path / "pushed")
+    before = int(time.time())
+    version = push(str(model), folder)
+    assert content(version) == FILES
+    assert before <= int(version.rsplit("/", 1)[1]) <= time.time()
+
+
+def test_each_push_is_the_newest_version(model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "pushed"
+    (folder / "99999999999").mkdir(parents=True)
+    versions = [int(Path(push(str(model), str(folder))).name) for _ in range(3)]
+    assert versions == [100000000000, 100000000001, 100000000002]
+
+
+def test_killed_push_is_cleared_away(model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "pushed"
+    (folder / ".unfinished-17").mkdir(parents=True)
+    version = push(str(model), str(folder))
+    assert [path.name for path in folder.iterdir()] == [Path(version).name]
+
+
+@pytest.mark.parametrize("blessed", [True, False])
+def test_only_a_blessed_model_is_pushed(model: Path, tmp_path: Path, blessed: bool) -> None:
+    artifact = standard_artifacts.Model()
+    artifact.uri = str(model.parent)
+    blessing, pushed = standard_artifacts.ModelBlessing(), standard_artifacts.PushedModel()
+    blessing.uri, pushed.uri = str(tmp_path / "blessing"), str(tmp_path / "pushed_model")
+    blessing.set_int_custom_property("blessed", int(blessed))
+    Path(pushed.uri).mkdir()
+    PlatePusherExecutor().Do(
+        {"model": [artifact], "model_blessing": [blessing]},
+        {"pushed_model": [pushed]},
+        {"folder": str(tmp_path / "pushed"), "code_digest": ""},
+    )
+    assert (tmp_path / "pushed").exists() == blessed
+    assert pushed.get_int_custom_property("pushed") == int(blessed)
+    if blessed:
+        destination = pushed.get_string_custom_property("pushed_destination")
+        assert content(destination) == FILES
