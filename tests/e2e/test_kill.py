@@ -1,0 +1,109 @@
+"""A killed run is finished by the same command, and gives what an undisturbed run gives."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.e2e
+
+ROOT = Path(__file__).resolve().parents[2]
+RUN = """
+import json, sys
+from pathlib import Path
+from pipelines.config import from_mapping
+from pipelines.local import run_local
+from pipelines.training import create_pipeline
+
+config = from_mapping(json.loads(Path(sys.argv[1]).read_text()))
+result = run_local(
+    create_pipeline(config),
+    Path(config.run.folder),
+    lambda event: print(event.node_id, event.state, flush=True),
+)
+outcome = {node: [o.state, o.outputs] for node, o in result.nodes.items()}
+Path(sys.argv[2]).write_text(json.dumps(outcome))
+"""
+
+
+class Runs:
+    """Runs of a copy of the code, each in a process of its own."""
+
+    def __init__(self, folder: Path, settings: dict) -> None:
+        self.code = folder / "code"
+        for package in ("components", "pipelines", "trainer"):
+            shutil.copytree(
+                ROOT / package, self.code / package, ignore=shutil.ignore_patterns("__pycache__")
+            )
+        self.settings = folder / "settings.json"
+        self.settings.write_text(json.dumps(settings))
+        self.log = folder / "log"
+        self.result = folder / "result.json"
+
+    def start(self) -> subprocess.Popen:
+        with self.log.open("a") as log:
+            return subprocess.Popen(
+                [sys.executable, "-c", RUN, str(self.settings), str(self.result)],
+                env={**os.environ, "PYTHONPATH": str(self.code)},
+                cwd=self.code,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+
+    def kill_in(self, component: str, after_s: float) -> None:
+        process = self.start()
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line == f"{component} started\n":
+                time.sleep(after_s)
+                break
+        else:
+            pytest.fail(f"{component} never started:\n{self.log.read_text()[-3000:]}")
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+
+    def finish(self) -> dict[str, list]:
+        process = self.start()
+        process.communicate()
+        assert process.returncode == 0, self.log.read_text()[-3000:]
+        return json.loads(self.result.read_text())
+
+
+def digest(uri: str) -> dict[str, str]:
+    return {
+        str(path.relative_to(uri)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(Path(uri).rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_kill_and_rerun_then_change_a_line(finished, settings, tmp_path: Path) -> None:
+    _, undisturbed = finished
+    runs = Runs(tmp_path, settings(tmp_path / "runs"))
+    runs.kill_in("PlateExampleGen", after_s=0.3)
+    runs.kill_in("PlateTrainer", after_s=4.0)
+    outcome = runs.finish()
+    assert [outcome[node][0] for node in ("PlateExampleGen", "PlateTransform")] == ["cached"] * 2
+    for node, output in (("PlateExampleGen", "examples"), ("PlateTransform", "transform_graph")):
+        (uri,) = outcome[node][1][output]
+        assert digest(uri) == digest(undisturbed.uri(node, output)), node
+
+    page = runs.code / "components" / "predictor" / "executor.py"
+    page.write_text(page.read_text() + "\n# one more line\n")
+    outcome = runs.finish()
+    states = {node: state for node, (state, _) in outcome.items()}
+    assert [states[n] for n in ("PlateExampleGen", "PlateTransform", "PlateTrainer")] == [
+        "cached"
+    ] * 3
+    assert states["PlatePredictor"] == "run"
