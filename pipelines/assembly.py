@@ -46,7 +46,7 @@ def as_json(config: PlatewiseConfig) -> str:
     return json.dumps(to_mapping(config), sort_keys=True)
 
 
-def beam_args(config: BeamConfig, target: Target) -> list[str]:
+def beam_args(config: BeamConfig, target: Target) -> list[Any]:
     """Beam pipeline options for every Beam component of a pipeline."""
     assert target == "local", target
     workers = config.workers or min(_MOST_WORKERS, len(os.sched_getaffinity(0)))
