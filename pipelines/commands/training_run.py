@@ -46,7 +46,7 @@ def run_training(config: PlatewiseConfig, terminal: Terminal, demo: bool) -> int
     from pipelines.commands.page import tell_page, write_page
 
     tell_page(write_page(record, run_dir), run_dir, say)
-    if demo:
+    if demo and config.normalizer.method != "none":
         say("")
         say("Compare with no normalisation at all:")
         say("  platewise run --demo --normalizer.method none --run.name demo-none")
