@@ -38,7 +38,8 @@ class EvaluationConfig:
     compare_with_baseline: bool = True
     #: How far accuracy per well may fall below the latest blessed model's (0..1).
     max_drop_against_baseline: float = 0.02
-    #: Jackknife intervals at 95 % of every metric and slice.
+    #: 95 % intervals of every metric and slice. They take rows as independent, so those of
+    #: site rows, two of a well, are too narrow: read the ones of well rows.
     confidence_intervals: bool = True
     #: Columns, or columns joined by " x "; each is crossed with ``level`` (site or well).
     slices: tuple[str, ...] = (

@@ -47,7 +47,7 @@ def build_eval_config(
             config_pb2.MetricConfig(
                 class_name=MeanScore.__name__,
                 module=MeanScore.__module__,
-                config=json.dumps({"name": name}),
+                config=json.dumps({"name": name, "intervals": config.confidence_intervals}),
                 per_slice_thresholds=(
                     _thresholds(config, n_classes, has_baseline) if name == ACCURACY else []
                 ),
@@ -56,8 +56,8 @@ def build_eval_config(
         ),
     ]
     options = config_pb2.Options()
-    options.compute_confidence_intervals.value = config.confidence_intervals
-    options.confidence_intervals.method = config_pb2.ConfidenceIntervalOptions.JACKKNIFE
+    # The metrics bring their own (components.evaluator.metrics.MeanScore).
+    options.compute_confidence_intervals.value = False
     options.include_default_metrics.value = False
     return tfma.EvalConfig(
         model_specs=model_specs,

@@ -8,7 +8,7 @@ from typing import Any
 
 from components.evaluator.config import EvaluationConfig
 from components.evaluator.eval_config import BASELINE, EXAMPLE_COUNT
-from components.evaluator.metrics import ACCURACY
+from components.evaluator.metrics import ACCURACY, TOP_5
 from components.evaluator.results import Evaluation, Gate, SliceMetrics, Value
 from components.evaluator.tfma_api import tfma
 from trainer import schema
@@ -98,10 +98,15 @@ def _text(key: Any) -> str:
 def _value(pair: Any) -> Value:
     if pair.HasField("confidence_interval"):
         interval = pair.confidence_interval
+        # A share of rows lies in 0..1, whatever Student's t says of a few of them.
+        share = pair.key.name in (ACCURACY, TOP_5)
+        lowest, highest = (
+            (-1.0 if pair.key.is_diff else 0.0, 1.0) if share else (-math.inf, math.inf)
+        )
         return Value(
             pair.value.double_value.value,
-            interval.lower_bound.double_value.value,
-            interval.upper_bound.double_value.value,
+            max(interval.lower_bound.double_value.value, lowest),
+            min(interval.upper_bound.double_value.value, highest),
         )
     return Value(pair.value.double_value.value)
 

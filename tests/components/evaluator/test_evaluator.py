@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn import metrics as sk
 
 from components.evaluator.config import EvaluationConfig
@@ -71,14 +72,21 @@ def test_a_good_model_is_blessed_and_every_number_is_scikit_learns(
             assert metric.low <= metric.value <= metric.high
 
 
-def test_intervals_are_as_wide_as_independent_rows_make_them(evaluate: Evaluate, made: Any) -> None:
+def test_intervals_are_those_of_students_t_over_well_rows(evaluate: Evaluate, made: Any) -> None:
     config = EvaluationConfig(slices=())
-    done = evaluate(made({"HUVEC-18": 0.6}, wells_per_plate=300), config)
+    done = evaluate(made({"HUVEC-18": 0.6}, baseline={"HUVEC-18": 0.4}), config)
     part = read_evaluation(done.evaluation_uri).find(level="well")
-    accuracy = part.metrics["accuracy"]
-    # t quantile of 19 degrees of freedom times the binomial standard error.
-    expected = 2.093 * np.sqrt(accuracy.value * (1 - accuracy.value) / part.n)
-    assert (accuracy.high - accuracy.low) / 2 == pytest.approx(expected, rel=0.6)
+    keep = wells_of(done.rows, level="well")
+    label = done.rows[schema.LABEL][keep]
+    new = (done.rows[schema.PROBABILITIES][keep].argmax(1) == label).astype(float)
+    old = (done.rows[schema.BASELINE_PROBABILITIES][keep].argmax(1) == label).astype(float)
+    for value, rows in (
+        (part.metrics["accuracy"], new),
+        (part.baseline["accuracy"], old),
+        (part.change["accuracy"], new - old),  # paired: the same wells
+    ):
+        low, high = stats.t.interval(0.95, len(rows) - 1, rows.mean(), stats.sem(rows))
+        assert (value.low, value.value, value.high) == pytest.approx((low, rows.mean(), high))
 
 
 def test_one_bad_experiment_refuses_the_blessing_and_is_named(
