@@ -128,6 +128,9 @@ class ModelConfig:
     #: Side that sites are resized to before cropping, px; 0 keeps their own size.
     resize_px: int = 0
     denoiser: bool = True
+    #: Share (0..1) of the classification gradient that reaches the denoiser. At 1 it drowns
+    #: the reconstruction gradient, and the denoiser stays the identity.
+    task_gradient_share: float = 0.05
     #: Space-to-depth factor in front of the U-Net, and its widths per level.
     space_to_depth: int = 2
     denoiser_widths: tuple[int, ...] = (64, 128, 256)
@@ -155,7 +158,8 @@ class ModelConfig:
             f"image_size_px must be a multiple of {multiple} for this denoiser; "
             f"got {self.image_size_px}",
         )
-        _require(0 <= self.dropout < 1, "dropout must lie in 0..1")
+        _require(0 <= self.dropout < 1, "dropout must lie in 0..1, below 1")
+        _require(0 <= self.task_gradient_share <= 1, "task_gradient_share must lie in 0..1")
 
 
 @dataclass(frozen=True)
@@ -164,7 +168,7 @@ class LossConfig:
 
     classification: float = 1.0
     #: Charbonnier distance of denoised and clean image, in normalised units.
-    reconstruction: float = 0.5
+    reconstruction: float = 1.0
     #: Cross-entropy on the clean image as well (the classifier must not need noise).
     clean_classification: float = 0.0
     label_smoothing: float = 0.1

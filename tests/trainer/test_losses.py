@@ -64,7 +64,8 @@ def test_weights_multiply_terms_and_zero_leaves_a_term_out() -> None:
     expected = 2.0 * terms["classification"] + 0.25 * terms["reconstruction"]
     expected += 0.5 * terms["clean_classification"]
     assert float(total) == pytest.approx(float(expected), rel=1e-6)
-    total, terms = joint_loss(outputs, target, clean, LossConfig(classification=0.0))
+    config = LossConfig(classification=0.0, reconstruction=0.5)
+    total, terms = joint_loss(outputs, target, clean, config)
     assert set(terms) == {"reconstruction"}
     assert float(total) == pytest.approx(0.5 * float(terms["reconstruction"]))
 

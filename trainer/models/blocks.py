@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import keras
 import tensorflow as tf
@@ -54,14 +54,41 @@ class DepthToSpace(SpaceToDepth):
         )
 
 
+@keras.saving.register_keras_serializable(package="platewise")
+class GradientShare(keras.layers.Layer):
+    """The identity on the way forward; on the way back the gradient times ``share``."""
+
+    def __init__(self, share: float, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self.share = share
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        share = self.share
+
+        @tf.custom_gradient
+        def identity(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+            return tf.identity(x), lambda upstream: upstream * share
+
+        return identity(x)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        return input_shape
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "share": self.share}
+
+
 def conv(width: int, name: str, stride: int = 1) -> keras.layers.Conv2D:
-    """A 3 x 3 convolution with ReLU and bias, for networks without normalisation."""
+    """A 3 x 3 convolution with leaky ReLU and bias, for networks without normalisation.
+
+    Leaky, because a plain ReLU without a normalisation in front of it can die for good.
+    """
     return keras.layers.Conv2D(
         width,
         3,
         strides=stride,
         padding="same",
-        activation="relu",
+        activation=keras.layers.LeakyReLU(0.1),
         kernel_initializer="he_normal",
         name=name,
     )

@@ -17,7 +17,10 @@ def build_denoiser(config: ModelConfig) -> keras.Model:
     one grey level. H and W are free, but multiples of ``denoiser_multiple_px(config)``.
     """
     noisy_BHWC = keras.Input((None, None, config.n_channels), name="noisy")
-    x = SpaceToDepth(config.space_to_depth, name="space_to_depth")(noisy_BHWC)
+    # An impulse in a dim channel stands a hundred of its standard deviations high; unbounded,
+    # such inputs teach the network that channel and nothing of the others.
+    x = keras.ops.arcsinh(noisy_BHWC)
+    x = SpaceToDepth(config.space_to_depth, name="space_to_depth")(x)
     first_width, *wider = config.denoiser_widths
     x = conv(first_width, "down0_conv")(x)
     skips = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 
 from trainer.config import ModelConfig
-from trainer.models.blocks import precision
+from trainer.models.blocks import GradientShare, precision
 from trainer.models.classifier import build_classifier
 from trainer.models.denoiser import build_denoiser
 from trainer.strict import ConfigError
@@ -40,5 +40,8 @@ def build_model(config: ModelConfig, n_classes: int) -> keras.Model:
             if config.denoiser
             else keras.layers.Identity(dtype="float32", name="denoiser")(noisy_BHWC)
         )
-        classified = build_classifier(config, n_classes)(denoised_BHWC)
+        seen_BHWC = GradientShare(
+            config.task_gradient_share, dtype="float32", name="task_gradient"
+        )(denoised_BHWC)
+        classified = build_classifier(config, n_classes)(seen_BHWC)
         return keras.Model(noisy_BHWC, {"denoised": denoised_BHWC, **classified}, name="joint")

@@ -224,3 +224,29 @@ def test_training_learns_to_denoise_and_to_classify(jit: bool) -> None:
 def test_sizes_that_make_no_sense_are_refused(fields: dict) -> None:
     with pytest.raises(ConfigError, match=next(iter(fields))):
         ModelConfig(**fields)
+
+
+def test_the_classifier_teaches_the_denoiser_by_the_configured_share() -> None:
+    """Gradients of the logits in the denoiser scale with ``task_gradient_share``."""
+    noisy_BHWC = np.random.default_rng(0).normal(size=(4, 16, 16, 6)).astype(np.float32)
+
+    def gradient(share: float) -> np.ndarray:
+        keras.utils.set_random_seed(7)
+        config = ModelConfig(
+            image_size_px=16,
+            denoiser_widths=(4, 4),
+            backbone="tiny",
+            tiny_widths=(4, 4),
+            embedding_dim=4,
+            task_gradient_share=share,
+        )
+        model = build_model(config, 3)
+        kernel = model.get_layer("denoiser").get_layer("residual").kernel
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(model(noisy_BHWC, training=False)["logits"] ** 2)
+        return tape.gradient(loss, kernel.value).numpy()
+
+    whole = gradient(1.0)
+    assert np.abs(whole).max() > 0
+    np.testing.assert_allclose(gradient(0.25), 0.25 * whole, rtol=1e-4, atol=1e-9)
+    np.testing.assert_array_equal(gradient(0.0), 0.0)
