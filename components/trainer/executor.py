@@ -9,12 +9,14 @@ from typing import Any
 
 from tfx import types
 from tfx.dsl.components.base import base_executor
+from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
+from trainer.artifact import DESCRIPTION
 from trainer.config import TrainerConfig
 from trainer.progress import Progress, format_line
-from trainer.strict import build
+from trainer.strict import build, to_mapping
 
 #: Records carry ``update``, the line's values by name, for whoever draws them.
 PROGRESS_LOGGER = "platewise.progress"
@@ -41,7 +43,6 @@ class PlateTrainerExecutor(base_executor.BaseExecutor):
             Damaged Examples, labels that do not fit, or training that diverged.
         """
         from trainer.export import export
-
         from trainer.train import train
 
         examples_dir = artifact_utils.get_single_uri(input_dict["examples"])
@@ -50,17 +51,32 @@ class PlateTrainerExecutor(base_executor.BaseExecutor):
         model_dir = path_utils.serving_model_dir(
             artifact_utils.get_single_uri(output_dict["model"])
         )
+        config = build(TrainerConfig, json.loads(exec_properties["config"]))
         train(
             examples_dir,
             transform_dir,
-            build(TrainerConfig, json.loads(exec_properties["config"])),
+            config,
             checkpoint_root=exec_properties["checkpoint_root"],
             out_dir=run_dir,
             progress=_tell,
             log_dir=os.path.join(run_dir, "logs"),
         )
+        _describe(run_dir, config)
         export(run_dir, transform_dir, model_dir)
         io_utils.copy_dir(transform_dir, os.path.join(model_dir, TRANSFORM_IN_MODEL))
+
+
+def _describe(run_dir: str, config: TrainerConfig) -> None:
+    """Let ``trainer.json`` hold the configuration of this run.
+
+    A finished training is copied from its checkpoint folder, whose name leaves out what does
+    not change the weights: how to predict above all, which scoring reads from the model.
+    """
+    path = os.path.join(run_dir, DESCRIPTION)
+    with fileio.open(path, "r") as stream:
+        described = json.loads(stream.read())
+    described["config"] = to_mapping(config)
+    io_utils.write_string_file(path, json.dumps(described, indent=1) + "\n")
 
 
 def _tell(progress: Progress) -> None:

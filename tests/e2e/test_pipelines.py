@@ -13,8 +13,10 @@ import pytest
 
 from pipelines.local import NodeEvent, RunResult
 from trainer import schema
+from trainer.bundle import load_bundle
 from trainer.manifest import read_manifest
 from trainer.predictions import read_rows
+from trainer.strict import to_mapping
 
 pytestmark = pytest.mark.e2e
 
@@ -114,6 +116,20 @@ def test_lost_shard_is_written_again_bit_for_bit(make_training, finished) -> Non
     assert after == before
     again = read_rows(result.uri("PlatePredictor", "predictions"))
     np.testing.assert_array_equal(rows[schema.PROBABILITIES], again[schema.PROBABILITIES])
+
+
+def test_another_way_to_predict_is_no_reason_to_train(make_training: Callable, finished) -> None:
+    """And the model knows of it, for scoring reads plates as the model says."""
+    first, _ = finished
+    predict = to_mapping(first.config.training.predict) | {"adapt_batch_norm": False}
+    plain = to_mapping(first.config.training) | {"predict": predict}
+    training = make_training("first", training=plain)
+    folders = set((training.folder / "checkpoints").iterdir())
+    result = training.run()
+    assert set((training.folder / "checkpoints").iterdir()) == folders
+    model = Path(result.uri("PlateTrainer", "model")) / "Format-Serving"
+    assert not load_bundle(str(model)).config.predict.adapt_batch_norm
+    assert result.nodes["PlatePredictor"].state == "run"
 
 
 def test_failed_gate_neither_blesses_nor_pushes(make_training: Callable, finished) -> None:
