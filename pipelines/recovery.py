@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 #: Custom property in which TFX's Pusher notes the folder that it wrote outside its artifact.
 PUSHED_DESTINATION = "pushed_destination"
 
+_IMPORTER = "tfx.dsl.components.common.importer.Importer"
+
 
 @dataclass(frozen=True)
 class Distrusted:
@@ -59,19 +61,32 @@ def distrust_damaged(store: Any, artifacts_dir: Path, seals: Path) -> list[Distr
     """Mark artifacts as deleted whose files are not what was sealed: TFX makes them anew."""
     from ml_metadata import proto
 
+    imported = _imported(store)
     distrusted = []
     for artifact in store.get_artifacts():
-        if artifact.state != proto.Artifact.LIVE:
+        if artifact.state != proto.Artifact.LIVE or artifact.id in imported:
             continue
-        uris = [artifact.uri] if Path(artifact.uri).is_relative_to(artifacts_dir) else []
-        uris += _pushed_to(artifact)
-        reason = next(filter(None, (damage(seals, uri) for uri in uris)), None)
+        reason = _what_is_wrong(artifact, artifacts_dir, seals)
         if reason:
             logger.warning("not served from the cache: %s", reason)
             artifact.state = proto.Artifact.DELETED
             store.put_artifacts([artifact])
             distrusted.append(Distrusted(artifact.uri, reason))
     return distrusted
+
+
+def _imported(store: Any) -> set[int]:
+    """Artifacts that lie elsewhere by right: a model given by the user."""
+    executions = store.get_executions_by_type(_IMPORTER)
+    events = store.get_events_by_execution_ids([e.id for e in executions]) if executions else []
+    return {event.artifact_id for event in events}
+
+
+def _what_is_wrong(artifact: Any, artifacts_dir: Path, seals: Path) -> str | None:
+    if not Path(artifact.uri).is_relative_to(artifacts_dir):
+        return f"{artifact.uri} is another folder's: this one was copied or moved"
+    uris = [artifact.uri, *_pushed_to(artifact)]
+    return next(filter(None, (damage(seals, uri) for uri in uris)), None)
 
 
 def _pushed_to(artifact: Any) -> list[str]:

@@ -75,6 +75,16 @@ def test_damaged_artifact_is_made_anew(toys: ModuleType, tmp_path: Path, harm: s
     assert states(run(toys, tmp_path, "one ", "two ")) == ["cached", "cached"]
 
 
+def test_copied_run_folder_serves_nothing_of_the_original(toys: ModuleType, tmp_path: Path) -> None:
+    first, copy = tmp_path / "first", tmp_path / "copy"
+    run(toys, first, "one ", "two ")
+    shutil.copytree(first, copy)
+    result = run(toys, copy, "one ", "two ")
+    assert states(result) == ["run", "run"]
+    assert result.uri("Writer0", "written").startswith(str(copy))
+    assert states(run(toys, first, "one ", "two ")) == ["cached", "cached"]
+
+
 def test_failure_is_one_message_and_leaves_no_artifact(
     toys: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
