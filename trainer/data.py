@@ -24,18 +24,22 @@ from trainer.manifest import Manifest, Shard
 #: Key of the position of a minibatch's plate in :attr:`PlateFeed.plates`.
 PLATE = "plate"
 _SCAN_SITES = 64
+_RECORD = "record"
 
 Transform = Callable[[Mapping[str, Any]], dict[str, Any]]
 
 
 @dataclass(frozen=True, eq=False)
 class PlateRecords:
-    """The records of one plate: where they are and which of them have a label."""
+    """The records of one plate: where they are, and what the Transform graph says of each."""
 
     plate_id: str
     files: tuple[str, ...]
     #: Class of each record in the order of the files, int64 [N]; -1 unknown.
     labels: np.ndarray
+    #: What normalises each record, grey levels, float32 [N, C].
+    center_NC: np.ndarray
+    scale_NC: np.ndarray
     #: The labelled records themselves where they are held in memory.
     held: tuple[bytes, ...] = field(default=(), repr=False)
 
@@ -70,7 +74,7 @@ def scan_plates(
     n_classes: int,
     hold: bool = False,
 ) -> list[PlateRecords]:
-    """Read every record once, without its pixels, for its label.
+    """Read every record once, without its pixels, and run the Transform graph on it.
 
     Parameters
     ----------
@@ -96,8 +100,7 @@ def scan_plates(
     plates = []
     for plate_id, members in files.items():
         paths = tuple(f"{examples_dir.rstrip('/')}/{shard.name}" for shard in members)
-        labels, held = _scan(paths, transform, manifest, n_classes, hold)
-        plates.append(PlateRecords(plate_id, paths, labels, held))
+        plates.append(_scan(plate_id, paths, transform, manifest, n_classes, hold))
     if not any(plate.n_labelled for plate in plates):
         raise PlatewiseError(
             f"{examples_dir} has no labelled site in split "
@@ -108,31 +111,38 @@ def scan_plates(
 
 
 def _scan(
-    paths: Sequence[str], transform: Transform, manifest: Manifest, n_classes: int, hold: bool
-) -> tuple[np.ndarray, tuple[bytes, ...]]:
+    plate_id: str,
+    paths: tuple[str, ...],
+    transform: Transform,
+    manifest: Manifest,
+    n_classes: int,
+    hold: bool,
+) -> PlateRecords:
     spec = schema.raw_feature_spec(manifest.n_channels)
     del spec[schema.PIXELS]
 
-    def identify(serialized_B: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def identify(serialized_B: tf.Tensor) -> dict[str, tf.Tensor]:
         raw = tf.io.parse_example(serialized_B, spec)
+        found = transform(raw)
         kept_B = serialized_B if hold else tf.zeros_like(serialized_B)
-        return transform(raw)[schema.LABEL], raw[schema.SITE_ID], kept_B
+        wanted = {key: found[key] for key in (schema.LABEL, schema.CENTER, schema.SCALE)}
+        return wanted | {schema.SITE_ID: raw[schema.SITE_ID], _RECORD: kept_B}
 
-    labels: list[np.ndarray] = []
-    held: list[bytes] = []
-    records = tf.data.TFRecordDataset(list(paths)).batch(_SCAN_SITES).map(identify)
-    for label_B, site_id_B, kept_B in records.as_numpy_iterator():
-        if label_B.max() >= n_classes:
-            worst = int(np.argmax(label_B))
-            raise PlatewiseError(
-                f"site {site_id_B[worst].decode()} has label {label_B[worst]}, but there are "
-                f"{n_classes} classes; run the Transform step again on these Examples"
-            )
-        labels.append(label_B)
-        if hold:
-            held += [record for record, label in zip(kept_B, label_B, strict=True) if label >= 0]
-    joined = np.concatenate(labels) if labels else np.zeros(0, np.int64)
-    return joined, tuple(held)
+    parts: dict[str, list[np.ndarray]] = {}
+    minibatches = tf.data.TFRecordDataset(list(paths)).batch(_SCAN_SITES).map(identify)
+    for found in minibatches.as_numpy_iterator():
+        for key, values in found.items():
+            parts.setdefault(key, []).append(values)
+    joined = {key: np.concatenate(values) for key, values in parts.items()}
+    labels = joined[schema.LABEL]
+    if labels.max() >= n_classes:
+        worst = int(np.argmax(labels))
+        raise PlatewiseError(
+            f"site {joined[schema.SITE_ID][worst].decode()} has label {labels[worst]}, but there "
+            f"are {n_classes} classes; run the Transform step again on these Examples"
+        )
+    held = tuple(joined[_RECORD][labels >= 0]) if hold else ()
+    return PlateRecords(plate_id, paths, labels, joined[schema.CENTER], joined[schema.SCALE], held)
 
 
 class PlateFeed:
@@ -146,8 +156,8 @@ class PlateFeed:
     ----------
     plates
         From :func:`scan_plates`.
-    transform, manifest
-        As for :func:`decode`.
+    manifest
+        Gives the shape of the sites.
     config
         Minibatch size, open plates, shuffling.
     seed
@@ -159,7 +169,6 @@ class PlateFeed:
     def __init__(
         self,
         plates: Sequence[PlateRecords],
-        transform: Transform,
         manifest: Manifest,
         config: DataConfig,
         seed: int,
@@ -167,7 +176,7 @@ class PlateFeed:
     ) -> None:
         self.plates = [plate for plate in plates if plate.n_labelled]
         self.site_shape_px = (manifest.height, manifest.width)
-        self._transform, self._manifest = transform, manifest
+        self._shape_CHW = (manifest.n_channels, manifest.height, manifest.width)
         self._config, self._seed, self._n_replicas = config, seed, n_replicas
         size = config.minibatch_size
         self._minibatches = np.array([max(1, p.n_labelled // size) for p in self.plates])
@@ -186,25 +195,27 @@ class PlateFeed:
         elements come R to a step.
         """
         start_epoch, skipped_steps = divmod(start_step, self.steps_per_epoch)
-        per_epoch = self.steps_per_epoch * self._n_replicas
+        size = self._config.minibatch_size
+        sites_per_step = size * self._n_replicas
         orders_EP, seeds_EP = self._plans(n_epochs)
 
         def epoch(e: tf.Tensor) -> tf.data.Dataset:
             order = tf.data.Dataset.from_tensor_slices((orders_EP[e], seeds_EP[e]))
             return order.interleave(
-                self._plate_minibatches,
+                self._plate_sites,
                 cycle_length=min(self._config.open_plates, len(self.plates)),
-                block_length=1,
+                block_length=size,
                 num_parallel_calls=tf.data.AUTOTUNE,
                 deterministic=True,
-            ).take(per_epoch)
+            ).take(sites_per_step * self.steps_per_epoch)
 
         epochs = tf.data.Dataset.range(start_epoch, n_epochs)
-        minibatches = epochs.flat_map(epoch).skip(skipped_steps * self._n_replicas)
-        decoded = minibatches.map(
+        sites = epochs.flat_map(epoch).skip(skipped_steps * sites_per_step)
+        # One record at a time: its pixels fit the processor's cache, a minibatch's do not.
+        decoded = sites.map(
             self._decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-        )
-        return decoded.prefetch(tf.data.AUTOTUNE)
+        ).batch(size, drop_remainder=True)
+        return decoded.map(_one_plate).prefetch(tf.data.AUTOTUNE)
 
     def _plans(self, n_epochs: int) -> tuple[tf.Tensor, tf.Tensor]:
         """Order of the plates and a seed for each, [epochs, P]; an epoch knows no other."""
@@ -215,49 +226,64 @@ class PlateFeed:
             seeds.append(generator.integers(1, 2**31, len(self.plates)))
         return tf.constant(np.stack(orders), tf.int64), tf.constant(np.stack(seeds), tf.int64)
 
-    def _plate_minibatches(self, plate: tf.Tensor, seed: tf.Tensor) -> tf.data.Dataset:
-        size = self._config.minibatch_size
-        n_sites = tf.constant(self._minibatches * size, tf.int64)[plate]
-        records = self._labelled_records(plate)
-        shuffled = records.shuffle(self._config.shuffle_sites, seed=seed).repeat().take(n_sites)
-        return shuffled.batch(size, drop_remainder=True).map(
-            lambda serialized_B: (tf.cast(plate, tf.int32), serialized_B)
+    def _plate_sites(self, plate: tf.Tensor, seed: tf.Tensor) -> tf.data.Dataset:
+        """Shuffled sites of a plate, a whole number of minibatches."""
+        n_sites = tf.constant(self._minibatches * self._config.minibatch_size, tf.int64)[plate]
+        sites = self._labelled_sites(plate)
+        shuffled = sites.shuffle(self._config.shuffle_sites, seed=seed).repeat().take(n_sites)
+        return shuffled.map(lambda site: site | {PLATE: tf.cast(plate, tf.int32)})
+
+    def _labelled_sites(self, plate: tf.Tensor) -> tf.data.Dataset:
+        """Compressed records of a plate with what the Transform graph says of each."""
+        known = {
+            schema.LABEL: _flat([p.labels.astype(np.int32) for p in self.plates]),
+            schema.CENTER: _flat([p.center_NC for p in self.plates]),
+            schema.SCALE: _flat([p.scale_NC for p in self.plates]),
+        }
+        facts = tf.data.Dataset.from_tensor_slices(
+            {key: values[first[plate] : first[plate + 1]] for key, (values, first) in known.items()}
+        ).filter(lambda fact: fact[schema.LABEL] >= 0)
+        return tf.data.Dataset.zip(self._labelled_records(plate), facts).map(
+            lambda record, fact: fact | {_RECORD: record}
         )
 
     def _labelled_records(self, plate: tf.Tensor) -> tf.data.Dataset:
         if any(p.held for p in self.plates):
-            held, first = _flat([p.held for p in self.plates], tf.string)
+            held, first = _flat([p.held for p in self.plates])
             return tf.data.Dataset.from_tensor_slices(held[first[plate] : first[plate + 1]])
-        files, first_file = _flat([p.files for p in self.plates], tf.string)
-        labelled, first_record = _flat([p.labels >= 0 for p in self.plates], tf.bool)
+        files, first_file = _flat([p.files for p in self.plates])
+        labels, first_record = _flat([p.labels for p in self.plates])
         return (
             tf.data.Dataset.zip(
                 tf.data.TFRecordDataset(files[first_file[plate] : first_file[plate + 1]]),
                 tf.data.Dataset.from_tensor_slices(
-                    labelled[first_record[plate] : first_record[plate + 1]]
+                    labels[first_record[plate] : first_record[plate + 1]]
                 ),
             )
-            .filter(lambda _, keep: keep)
+            .filter(lambda _, label: label >= 0)
             .map(lambda record, _: record)
         )
 
-    def _decode(self, plate: tf.Tensor, serialized_B: tf.Tensor) -> dict[str, tf.Tensor]:
-        features = decode(serialized_B, self._transform, self._manifest)
-        n_sites, n_channels = self._config.minibatch_size, self._manifest.n_channels
-        pixels_shape = (n_sites, n_channels, self._manifest.height, self._manifest.width)
-        return {
-            schema.PIXELS: tf.ensure_shape(features[schema.PIXELS], pixels_shape),
-            schema.CENTER: tf.ensure_shape(features[schema.CENTER], (n_sites, n_channels)),
-            schema.SCALE: tf.ensure_shape(features[schema.SCALE], (n_sites, n_channels)),
-            schema.LABEL: tf.cast(tf.ensure_shape(features[schema.LABEL], (n_sites,)), tf.int32),
-            PLATE: plate,
-        }
+    def _decode(self, site: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        site = dict(site)
+        spec = {schema.PIXELS: tf.io.FixedLenFeature([], tf.string)}
+        compressed = tf.io.parse_single_example(site.pop(_RECORD), spec)[schema.PIXELS]
+        planes = tf.io.decode_raw(tf.io.decode_compressed(compressed, "ZLIB"), tf.uint8)
+        return site | {schema.PIXELS: tf.reshape(planes, self._shape_CHW)}
 
 
-def _flat(parts: Sequence[Any], dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor]:
+def _one_plate(minibatch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    return minibatch | {PLATE: minibatch[PLATE][0]}
+
+
+def _flat(parts: Sequence[Any]) -> tuple[tf.Tensor, tf.Tensor]:
     """All parts one behind the other, and where each begins (with the end as last entry)."""
     first = np.cumsum([0] + [len(part) for part in parts])
-    joined = [item for part in parts for item in part]
+    joined = (
+        np.concatenate(parts)
+        if isinstance(parts[0], np.ndarray)
+        else [item for part in parts for item in part]
+    )
     # Lifted out of tf.data's graph, where a constant of many megabytes would be copied.
     with tf.init_scope():
-        return tf.constant(joined, dtype), tf.constant(first, tf.int64)
+        return tf.constant(joined), tf.constant(first, tf.int64)

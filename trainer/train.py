@@ -97,7 +97,7 @@ def train(
             hold=config.data.cache_in_memory,
         )
         n_replicas = strategy.num_replicas_in_sync
-        feed = PlateFeed(plates, transform, manifest, config.data, config.loop.seed, n_replicas)
+        feed = PlateFeed(plates, manifest, config.data, config.loop.seed, n_replicas)
         loop = _build_loop(strategy, feed, config, len(normaliser.classes), checkpoint_dir)
         resumed_at_step = loop.restore()
         loop.run(progress, log_dir)

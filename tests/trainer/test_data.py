@@ -26,7 +26,7 @@ def build_feed(screen, config: DataConfig, seed: int = 5, n_replicas: int = 1) -
         n_classes=4,
         hold=config.cache_in_memory,
     )
-    return PlateFeed(plates, transform, screen.manifest, config, seed, n_replicas)
+    return PlateFeed(plates, screen.manifest, config, seed, n_replicas)
 
 
 def elements(feed: PlateFeed, n_epochs: int, start_step: int = 0) -> list[dict]:
@@ -115,9 +115,12 @@ def test_a_plate_in_two_shards_is_one_plate(toy_screen) -> None:
     both = PlateRecords(
         "HUVEC-01_1",
         tuple(itertools.chain(*(p.files for p in halves))),
-        np.concatenate([p.labels for p in halves]),
+        *(
+            np.concatenate([getattr(p, name) for p in halves])
+            for name in ("labels", "center_NC", "scale_NC")
+        ),
     )
-    joined = PlateFeed([both], feed._transform, toy_screen.manifest, config(), 1)
+    joined = PlateFeed([both], toy_screen.manifest, config(), 1)
     assert joined.steps_per_epoch == 48 // MINIBATCH
     seen = [site for e in elements(joined, 1) for site in sites_of(e, toy_screen)]
     assert sorted(seen) == sorted(2 * sorted(set(seen)))
