@@ -20,9 +20,9 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--preset",
         choices=("full", "demo", "tiny"),
-        default="full",
+        default="demo",
         help="size to start from: full (1108 treatments, 512 px), demo (24 treatments, 64 px), "
-        "tiny (8 treatments, 32 px) (default: full)",
+        "tiny (8 treatments, 32 px) (default: demo)",
     )
     parser.add_argument(
         "--clean", metavar="DIR", help="write the noise-free images here too (default: not written)"
