@@ -181,17 +181,20 @@ def training_line(update: Mapping[str, Any]) -> str:
         ``accuracy`` (0..1, of training sites), ``left_s`` (seconds).
     """
     parts = []
-    if "epoch" in update:
+    ended = bool(update.get("steps")) and update.get("step", 0) >= update["steps"]
+    if ended:
+        parts.append("trained")  # the step goes on: it still has a model to export
+    elif "epoch" in update:
         parts.append(f"epoch {update['epoch']}" + _of(update, "epochs"))
     elif "step" in update:
         parts.append(f"step {update['step']}" + _of(update, "steps"))
-    if "left_s" in update:
+    if "left_s" in update and not ended:
         parts.append(f"{_rounded(update['left_s'])} left")
     if "loss" in update:
         parts.append(f"loss {update['loss']:.2f}")
     if "accuracy" in update:
         parts.append(f"accuracy {100 * update['accuracy']:.0f} %")
-    if "sites_per_s" in update:
+    if "sites_per_s" in update and not ended:
         parts.append(f"{update['sites_per_s']:.0f} sites/s")
     return ", ".join(parts)
 

@@ -162,6 +162,7 @@ def test_training_line_shows_what_is_known() -> None:
     assert training_line({"epoch": 2}) == "epoch 2"
     assert training_line({"left_s": 34.7}) == "35 s left"
     assert training_line({"left_s": 59.8}) == "1:00 left"
+    assert training_line({**UPDATE, "step": 400}) == "trained, loss 2.50, accuracy 38 %"
     assert training_line({}) == ""
 
 
