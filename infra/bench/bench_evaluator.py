@@ -25,8 +25,6 @@ DEMAND_MS = 1.0
 
 def rows(repetitions: int) -> list[BenchRow]:
     """Milliseconds a row of both ways, interleaved, fixed cost subtracted."""
-    import tfx.v1  # noqa: F401  (before TFMA)
-
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         few = _write_rows(root / "few", n_experiments=1)

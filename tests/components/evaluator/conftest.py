@@ -97,7 +97,7 @@ def plate_rows(made: Made, experiment: str, plate: int, rng: np.random.Generator
     return rows
 
 
-def write_predictions(folder: Path, made: Made, seed: int = 0) -> Columns:
+def _write_predictions(folder: Path, made: Made, seed: int = 0) -> Columns:
     """Write rows of sites and wells, two plates an experiment; returns all of them."""
     rng = np.random.default_rng(seed)
     shards, everything = [], []
@@ -142,7 +142,7 @@ def evaluate(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Evaluate
         from trainer.strict import to_mapping
 
         folder = tmp_path_factory.mktemp("predictions")
-        rows = write_predictions(folder, made)
+        rows = _write_predictions(folder, made)
         if damage:
             damage(folder)
 
@@ -183,3 +183,8 @@ def evaluate(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Evaluate
 @pytest.fixture
 def made() -> type[Made]:
     return Made
+
+
+@pytest.fixture
+def write_predictions() -> Callable[..., Columns]:
+    return _write_predictions
