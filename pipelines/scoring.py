@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from components.plate_example_gen.fingerprint import screen_fingerprint
 from tfx.dsl.components.common.importer import Importer
 from tfx.orchestration.pipeline import Pipeline
 from tfx.types import standard_artifacts
@@ -13,6 +12,7 @@ from components.digest import code_digest
 from components.normaliser.component import PlateTransform
 from components.plate_example_gen.component import PlateExampleGen
 from components.plate_example_gen.config import SplitConfig
+from components.plate_example_gen.fingerprint import screen_fingerprint
 from components.predictor.component import PlatePredictor
 from components.report.component import PlateReport
 from pipelines.assembly import Target, as_json, assemble
