@@ -81,7 +81,10 @@ class TrainStep:
                 outputs, target_BK, clean_BHWC, self._config.loss, clean_logits_BK
             )
         variables = trained_variables(self._model, self._config)
-        gradients = tape.gradient(loss, variables)
+        # Zeros and not None where a share or a weight of 0 cuts a part of the network off.
+        gradients = tape.gradient(
+            loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
         gradients = replica.all_reduce(tf.distribute.ReduceOp.MEAN, gradients)
         gradients, norm = tf.clip_by_global_norm(gradients, self._config.optimizer.clip_global_norm)
         # Keras sums over replicas once more.
