@@ -242,7 +242,7 @@ class _SiteReader:
         """Pixels, whole if there is no letter, and a letter for each bad file."""
         options = self._options
         size, letters = options.size or png.PngHeader(0, 0), []
-        pixels_CHW = np.empty((len(options.channel_tokens), *size), np.uint8)
+        rows_CHX = []
         for channel, path in enumerate(self._paths(self._plate, well, site)):
             if not site.found >> channel & 1:
                 continue
@@ -251,12 +251,15 @@ class _SiteReader:
                 full_path = f"{options.root.rstrip('/')}/{path}"
                 if options.decode:
                     content = self._storage.read(full_path, options.limit_bytes())
-                    png.decode(content, size, options.max_pixels, pixels_CHW[channel])
+                    rows_CHX.append(png.read_rows(content, size, options.max_pixels))
                 else:
                     self._check_ends(full_path)
             except (png.PngError, OSError, StorageError) as error:
                 digest = hashlib.sha256(content).hexdigest() if content else ""
                 letters.append(self._letter(path, _reason(error), digest, identity, site))
+        pixels_CHW = np.empty((len(rows_CHX), *size), np.uint8)
+        if not letters:
+            png.undo_filters(rows_CHX, pixels_CHW)
         return pixels_CHW, letters
 
     def _check_ends(self, path: str) -> None:
