@@ -1,8 +1,9 @@
 """Ingest against its peers: what a user would write, rxrx1-utils' way, TFX's stock ExampleGen.
 
-Every way reads the same PNGs, counts grey levels and ends with readable TFRecords. What starting costs (worker processes, a Beam pipeline) is
-measured on a screen of one plate with one site and taken off both sides. Input: the sites
-under PLATEWISE_REAL_DATA where it is set, else smoothed noise of 512 x 512 px.
+Every way reads the same PNGs, counts grey levels and ends with readable TFRecords. What
+starting costs (worker processes, a Beam pipeline) is measured on a screen of two plates with
+one site each and taken off both sides. Input: the sites under PLATEWISE_REAL_DATA where it is
+set, else smoothed noise of 512 x 512 px.
 """
 
 from __future__ import annotations
