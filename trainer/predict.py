@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import logging
 import zlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ from trainer.metrics.image import psnr_db, ssim
 from trainer.models import batch_norm_layers
 from trainer.noise import protocol_noise
 from trainer.normalize import denormalise_image, normalise_image
-from trainer.plates import Plate, read_plate
+from trainer.plates import Plate, features_function, read_plate
 from trainer.predictions import FIDELITY_COLUMNS, SPLIT, Columns, keep_top_k
 from trainer.transform_graph import load_transform, read_classes, read_normaliser
 
@@ -48,6 +48,15 @@ class _Reader:
     transform: Callable
     moments: Callable
     answers: Callable
+    _features: dict[tuple[int, int, int], Callable] = field(default_factory=dict)
+
+    def features(self, plate: Plate) -> Callable:
+        """From serialised records to features, compiled once for each shape of site."""
+        manifest = plate.manifest
+        shape = (manifest.n_channels, manifest.height, manifest.width)
+        if shape not in self._features:
+            self._features[shape] = features_function(self.transform, manifest)
+        return self._features[shape]
 
 
 class Predictor:
@@ -99,7 +108,8 @@ class Predictor:
         manifest
             Gives the shape of the sites.
         shards
-            The shards of one plate in one split.
+            The shards of one plate in one split. The baseline reads split ``eval`` alone, which
+            is what a gate compares; fidelity is measured on plates that did not train.
 
         Returns
         -------
@@ -115,15 +125,16 @@ class Predictor:
         members = [shards] if isinstance(shards, Shard) else list(shards)
         _check_shape(examples_dir, manifest, self.bundle)
         plate = read_plate(examples_dir, manifest, members)
+        split = members[0].split
         rows = self._rows(plate, self._reader)
         n_sites = len(plate.records)
-        rows[SPLIT] = np.full(n_sites, members[0].split, object)
+        rows[SPLIT] = np.full(n_sites, split, object)
         rows[schema.LEVEL] = np.full(n_sites, schema.LEVEL_SITE, object)
         rows[schema.N_SITES] = np.ones(n_sites, np.int64)
         # The graph may have been fitted on a screen with other treatments than the model's.
         known = rows[schema.LABEL] >= 0
         rows[schema.LABEL][known] = self._to_label[rows[schema.LABEL][known]]
-        if self._baseline:
+        if self._baseline and split == schema.SPLIT_EVAL:
             reader = self._baseline[members[0].plate_id in self._baseline_plates]
             found = self._rows(plate, reader)[schema.PROBABILITIES]
             brought = np.where(self._from_baseline >= 0, found[:, self._from_baseline], 0.0)
@@ -132,7 +143,7 @@ class Predictor:
         for key in (schema.PROBABILITIES, schema.BASELINE_PROBABILITIES):
             if key in rows:
                 rows[key] = keep_top_k(rows[key], top_k)
-        return rows | self._fidelity_columns(plate)
+        return rows | self._fidelity_columns(plate, measure=split != schema.SPLIT_TRAIN)
 
     def _compile(self, bundle: Bundle, transform: Callable) -> _Reader:
         def prepare(element: dict[str, tf.Tensor]) -> tf.Tensor:
@@ -150,7 +161,10 @@ class Predictor:
 
     def _rows(self, plate: Plate, reader: _Reader) -> Columns:
         """Identity, label, probabilities and embedding of every site."""
-        minibatches = plate.minibatches(self.config.minibatch_size, reader.transform)
+
+        def minibatches() -> Iterator[dict[str, tf.Tensor]]:
+            return plate.minibatches(self.config.minibatch_size, reader.features(plate))
+
         model = reader.bundle.model
         adapts = self.config.adapt_batch_norm and bool(batch_norm_layers(model))
         if adapts and len(plate.records) < MIN_SITES_TO_ADAPT:
@@ -162,16 +176,16 @@ class Predictor:
             )
             adapts = False
         if not adapts:
-            return _collect(minibatches, reader.answers)
-        counted = ((element, len(element[schema.LABEL])) for element in minibatches)
+            return _collect(minibatches(), reader.answers)
+        counted = ((element, len(element[schema.LABEL])) for element in minibatches())
         with using_statistics(model, plate_statistics(reader.moments, counted)):
-            return _collect(minibatches, reader.answers)
+            return _collect(minibatches(), reader.answers)
 
-    def _fidelity_columns(self, plate: Plate) -> Columns:
+    def _fidelity_columns(self, plate: Plate, measure: bool) -> Columns:
         """PSNR and SSIM of noisy and denoised images; NaN rows where not measured."""
         n_sites, n_channels = len(plate.records), plate.manifest.n_channels
         n_measured = min(self.config.protocol_sites_per_plate, n_sites)
-        if not self.bundle.config.model.denoiser:
+        if not measure or not self.bundle.config.model.denoiser:
             n_measured = 0
         columns = {
             key: np.full((n_sites, n_channels), np.nan, np.float32) for key in FIDELITY_COLUMNS
@@ -189,7 +203,7 @@ class Predictor:
 
         The noise is the fixed protocol's, seeded by the name of the site, unclipped.
         """
-        element = plate.element(row, self._reader.transform)
+        element = plate.element(row, self._reader.features(plate))
         seed = tf.constant([0, zlib.crc32(plate.site_ids[row].encode()) & 0x7FFFFFFF], tf.int32)
         clean, noisy, denoised = self._fidelity(element, seed)
         return clean.numpy(), noisy.numpy(), denoised.numpy()
@@ -242,7 +256,7 @@ def _per_tile(element: dict[str, tf.Tensor], config: Any) -> tuple[tf.Tensor, tf
 _IDENTITY = (*schema.IDENTITY_KEYS, schema.TREATMENT, schema.LABEL, schema.PLATE_KNOWN)
 
 
-def _collect(minibatches: tf.data.Dataset, answers: Callable) -> Columns:
+def _collect(minibatches: Iterable[dict[str, tf.Tensor]], answers: Callable) -> Columns:
     parts: dict[str, list[np.ndarray]] = {}
     for element in minibatches:
         found = {key: element[key] for key in _IDENTITY} | answers(element)

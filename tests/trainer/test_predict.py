@@ -109,7 +109,7 @@ def test_minibatches_are_even_and_cover_the_plate(toy_screen, bundle, minibatch_
     shards = [s for s in toy_screen.manifest.shards if s.plate_id == EVAL_PLATE]
     plate = read_plate(toy_screen.examples_dir, toy_screen.manifest, shards)
     predictor = Predictor(bundle, toy_screen.transform_dir, PredictConfig())
-    parts = list(plate.minibatches(minibatch_size, predictor._reader.transform))
+    parts = list(plate.minibatches(minibatch_size, predictor._reader.features(plate)))
     sizes = [len(part[schema.LABEL]) for part in parts]
     assert sum(sizes) == 26 and max(sizes) <= minibatch_size
     assert max(sizes) - min(sizes) <= 1
