@@ -41,6 +41,7 @@ def create_pipeline(config: PlatewiseConfig, target: Target = "local") -> Pipeli
         examples=example_gen.outputs["examples"],
         schema=example_gen.outputs["schema"],
         normalizer=config.normalizer,
+        controls_as_classes=config.training.controls_as_classes,
         code_digest=code_digest("components.normaliser.component"),
     )
 

@@ -35,8 +35,7 @@ def run_scoring(config: PlatewiseConfig, model: str, terminal: Terminal) -> int:
     from pipelines.model_folder import find_model
 
     run_dir, say = Path(config.run.folder), lines_on(terminal)
-    pushed = Path(model) / "pushed"
-    found = find_model(str(pushed if pushed.is_dir() else model))
+    found = find_model(model)
     refuse_other_kind(run_dir, "scoring")
     announce(config, terminal, f"model   {found}")
 

@@ -1,0 +1,105 @@
+"""The commands on the real pipelines, as a user types them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipelines.cli import main
+from pipelines.config import from_mapping
+from pipelines.toml_text import to_toml
+from pipelines.training import create_pipeline
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+STEPS = (
+    "PlateExampleGen",
+    "PlateTransform",
+    "PlateTrainer",
+    "PlatePredictor",
+    "PlateEvaluator",
+    "PlatePusher",
+    "PlateReport",
+)
+
+
+def states(shown: str) -> dict[str, str]:
+    """Step -> how it ended, as the terminal showed it."""
+    ended = ("done", "from the cache", "FAILED")
+    lines = [line.split() for line in shown.splitlines() if line.endswith(ended)]
+    return {words[0]: words[-1] for words in lines}
+
+
+def test_run_report_predict(settings, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(to_toml(from_mapping(settings(tmp_path / "runs", "first"))))
+    folder = tmp_path / "runs" / "first"
+    capfd.readouterr()
+
+    assert main(["run", "--config", str(file), "--training.loop.epochs", "2"]) == 0
+    first = capfd.readouterr()
+    assert [step for step in states(first.err) if step in STEPS] == list(STEPS)
+    assert set(states(first.err).values()) == {"done"}
+    assert "per well, held out: " in first.out and str(folder / "report.html") in first.out
+    (log,) = (folder / "logs").iterdir()
+    assert str(log) in first.out and log.stat().st_size > 0
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["headline"]["n_classes"] == 8
+    assert {step: metrics["timings"][step]["state"] for step in STEPS} == dict.fromkeys(
+        STEPS, "run"
+    )
+
+    assert main(["run", "--config", str(file), "--training.loop.epochs", "2"]) == 0
+    again = states(capfd.readouterr().err)
+    assert {again[step] for step in STEPS} == {"cache"}
+
+    (folder / "report.html").unlink()
+    assert main(["report", str(folder)]) == 0
+    assert str(folder / "report.html") in capfd.readouterr().out
+    rebuilt = json.loads((folder / "metrics.json").read_text())
+    assert rebuilt["headline"] == metrics["headline"]
+
+    screen = from_mapping(settings(tmp_path)).screen.root
+    out = tmp_path / "scores"
+    assert main(["predict", screen, "--model", str(folder), "--out", str(out)]) == 0
+    shown = capfd.readouterr()
+    for name in ("predictions_sites.csv", "predictions_wells.parquet", "report.html"):
+        assert (out / name).is_file() and str(out / name) in shown.out
+
+    assert (
+        main(["run", "--config", str(file), "--run.root", f"{tmp_path}", "--run.name=scores"]) == 1
+    )
+    assert "holds a scoring run" in capfd.readouterr().err
+
+
+def test_a_broken_screen_is_one_message(
+    settings, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    mapping = settings(tmp_path / "runs", "broken")
+    shutil.copytree(mapping["screen"]["root"], tmp_path / "screen")
+    next((tmp_path / "screen").glob("**/*.png")).write_bytes(b"no image")
+    mapping["screen"] = {"root": str(tmp_path / "screen")}
+    mapping["quality"] = {"max_excluded_share": 0.0}
+    file = tmp_path / "mine.toml"
+    file.write_text(to_toml(from_mapping(mapping)))
+    capfd.readouterr()
+    assert main(["run", "--config", str(file)]) == 1
+    shown = capfd.readouterr().err
+    assert states(shown)["PlateExampleGen"] == "FAILED"
+    assert "Traceback" not in shown
+    message, log = shown.splitlines()[-2:]
+    assert message.startswith("platewise: PlateExampleGen: ") and "max_excluded_share" in message
+    text = Path(log.removeprefix("log: ")).read_text()
+    assert "Traceback" in text and "ScreenError" in text
+
+
+@pytest.mark.parametrize("controls", [False, True])
+def test_controls_as_classes_reach_the_normaliser(settings, tmp_path: Path, controls: bool) -> None:
+    mapping = settings(tmp_path, training={"preset": "tiny", "controls_as_classes": controls})
+    pipeline = create_pipeline(from_mapping(mapping))
+    (transform,) = (c for c in pipeline.components if c.id == "PlateTransform")
+    custom = json.loads(transform.exec_properties["custom_config"])
+    assert custom["controls_as_classes"] is controls
