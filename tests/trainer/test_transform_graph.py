@@ -46,6 +46,7 @@ def test_text_gives_the_same_floats_back_bit_for_bit(tmp_path: Path) -> None:
     assert read.center_PC.tobytes() == written.center_PC.tobytes()
     assert read.scale_PC.tobytes() == written.scale_PC.tobytes()
     assert read_classes(str(tmp_path)) == ["2", "10"]
+    assert read_classes(f"file://{tmp_path}") == ["2", "10"]  # through tf.io.gfile, as gs:// is
     center_C, scale_C = read_normaliser_table(str(tmp_path))["HUVEC-01_2"]
     np.testing.assert_array_equal(center_C, written.center_PC[1])
     np.testing.assert_array_equal(scale_C, written.scale_PC[1])

@@ -50,7 +50,12 @@ def run(predictions: Path, folder: Path, config: EvaluationConfig) -> Path:
             pipeline_name="evaluation",
             pipeline_root=str(folder),
             components=[rows, model, evaluator, pusher],
-            beam_pipeline_args=["--runner=FnApiRunner", "--sdk_container_image=unused"],
+            beam_pipeline_args=[
+                "--runner=FnApiRunner",
+                "--direct_num_workers=2",
+                "--direct_running_mode=multi_threading",
+                "--sdk_container_image=unused",
+            ],
             metadata_connection_config=metadata.sqlite_metadata_connection_config(
                 str(folder / "metadata.db")
             ),

@@ -72,6 +72,7 @@ def test_a_good_model_is_blessed_and_every_number_is_scikit_learns(
             assert metric.low <= metric.value <= metric.high
 
 
+@pytest.mark.slow
 def test_intervals_are_those_of_students_t_over_well_rows(evaluate: Evaluate, made: Any) -> None:
     config = EvaluationConfig(slices=())
     done = evaluate(made({"HUVEC-18": 0.6}, baseline={"HUVEC-18": 0.4}), config)
@@ -127,6 +128,7 @@ def test_an_experiment_that_lost_every_site_fails_closed(
     assert done.blessing.get_int_custom_property("blessed") == 0
 
 
+@pytest.mark.slow
 def test_rows_of_unknown_label_are_not_evaluated(
     evaluate: Evaluate, made: Any, strict: EvaluationConfig
 ) -> None:
@@ -137,6 +139,7 @@ def test_rows_of_unknown_label_are_not_evaluated(
     assert [r.split(":")[0] for r in found.reasons] == ["experiment RPE-08"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["no split eval", "no label"])
 def test_nothing_to_evaluate_is_not_blessed(
     evaluate: Evaluate, made: Any, strict: EvaluationConfig, kind: str
@@ -155,6 +158,7 @@ def test_nothing_to_evaluate_is_not_blessed(
     assert (Path(done.blessing.uri) / "NOT_BLESSED").exists()
 
 
+@pytest.mark.slow
 def test_no_threshold_no_blessing(evaluate: Evaluate, made: Any) -> None:
     config = EvaluationConfig(
         min_times_chance_per_well=0.0,
@@ -192,6 +196,7 @@ def test_a_model_may_fall_behind_the_latest_blessed_one_by_so_much(
     assert done.blessing.get_string_custom_property("baseline_model").endswith("old")
 
 
+@pytest.mark.slow
 def test_the_comparison_can_be_switched_off(evaluate: Evaluate, made: Any) -> None:
     config = EvaluationConfig(compare_with_baseline=False, confidence_intervals=False)
     done = evaluate(made({"HUVEC-18": 0.5}, baseline={"HUVEC-18": 1.0}), config)
@@ -216,6 +221,7 @@ def test_evaluation_survives_its_file(evaluate: Evaluate, made: Any) -> None:
     text = (Path(done.evaluation_uri) / FILE_NAME).read_text()
     found = from_json(text)
     assert found == read_evaluation(done.evaluation_uri) and found.to_json() == text
+    assert found == read_evaluation(f"file://{done.evaluation_uri}")  # as gs:// is read
     assert found.config == config
     assert json.loads(text)["n_classes"] == 8
     with pytest.raises(PlatewiseError, match="not a finished evaluation"):

@@ -41,7 +41,12 @@ def run(screen: Any, schema_dir: Path, folder: Path, config: NormalizerConfig, d
             pipeline_root=str(folder),
             components=[examples, schema, transform],
             enable_cache=True,
-            beam_pipeline_args=["--runner=FnApiRunner", "--sdk_container_image=unused"],
+            beam_pipeline_args=[
+                "--runner=FnApiRunner",
+                "--direct_num_workers=2",
+                "--direct_running_mode=multi_threading",
+                "--sdk_container_image=unused",
+            ],
             metadata_connection_config=metadata.sqlite_metadata_connection_config(
                 str(folder / "metadata.db")
             ),

@@ -129,6 +129,7 @@ def test_graph_loads_in_a_process_without_transform(default_dir: str) -> None:
     assert json.loads(out.stdout) == [[127.5] * 3]
 
 
+@pytest.mark.slow
 def test_two_runs_give_the_same_values_and_no_path_in_the_graph(
     screen: Any, run_transform: RunTransform, default_dir: str
 ) -> None:
@@ -169,6 +170,7 @@ def test_plate_without_controls_can_stop_the_run(screen: Any, run_transform: Run
         run_transform(screen.folder, config)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["plate_median_mad", "plate_percentiles"])
 def test_order_statistics(screen: Any, run_transform: RunTransform, method: str) -> None:
     config = NormalizerConfig(method=method, low_percentile=2.5, high_percentile=99.5)
@@ -194,6 +196,7 @@ def test_order_statistics(screen: Any, run_transform: RunTransform, method: str)
         np.testing.assert_allclose(scale, np.maximum(spread, 0.5), rtol=RTOL)
 
 
+@pytest.mark.slow
 def test_experiment_and_controls_as_classes(screen: Any, run_transform: RunTransform) -> None:
     config = NormalizerConfig(method="experiment_mean_std")
     out = run_transform(screen.folder, config, controls_as_classes=True)
@@ -212,6 +215,7 @@ def test_experiment_and_controls_as_classes(screen: Any, run_transform: RunTrans
     assert transformed[schema.PLATE_KNOWN].numpy()[-1] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["image_mean_std", "none"])
 def test_methods_without_a_plate(screen: Any, run_transform: RunTransform, method: str) -> None:
     out = run_transform(screen.folder, NormalizerConfig(method=method))
@@ -238,6 +242,7 @@ def test_an_unknown_plate_can_be_an_error(screen: Any, run_transform: RunTransfo
         transform(parse([screen.sites[0], stranger()], 3))
 
 
+@pytest.mark.slow
 def test_a_screen_without_labels_has_no_classes(
     screen: Any,
     run_transform: RunTransform,
@@ -333,3 +338,38 @@ def test_merging_in_any_order_gives_the_same_sums(screen: Any) -> None:
     whole = fitted(order, 1)
     shuffled = fitted(np.random.default_rng(0).permutation(order), 7)
     assert whole.to_json() == shuffled.to_json()
+
+
+@pytest.mark.slow
+def test_real_sites_equal_numpy_on_what_pillow_decodes(
+    real_data: Path,
+    run_transform: RunTransform,
+    write_examples: Callable[..., None],
+    tmp_path: Path,
+) -> None:
+    from PIL import Image
+
+    sites = []
+    for first in sorted((real_data / "rxrx1" / "train").glob("HUVEC-01/Plate*/B02_s1_w1.png")):
+        paths = [first.with_name(f"B02_s1_w{c}.png") for c in (1, 2, 3)]
+        pixels = np.stack([np.asarray(Image.open(path)) for path in paths])
+        plate = first.parent.name.removeprefix("Plate")
+        kind = schema.WELL_NEGATIVE
+        identity = records.SiteIdentity(
+            "HUVEC-2", f"HUVEC-2_{plate}", "B02", 1, "HUVEC", kind, "EMPTY"
+        )
+        sites.append((identity, pixels))
+    assert len(sites) == 4
+    write_examples(tmp_path, sites)
+    for method in ("plate_mean_std", "plate_median_mad"):
+        table = read_normaliser_table(run_transform(tmp_path, NormalizerConfig(method=method)))
+        for identity, pixels in sites:
+            flat = pixels.reshape(3, -1).astype(float)
+            center, scale = table[identity.plate_id]
+            mad = method == "plate_median_mad"
+            expected = np.median(flat, axis=1) if mad else flat.mean(1)
+            spread = (
+                stats.median_abs_deviation(flat, axis=1, scale="normal") if mad else flat.std(1)
+            )
+            np.testing.assert_allclose(center, expected, rtol=RTOL)
+            np.testing.assert_allclose(scale, np.maximum(spread, 0.5), rtol=RTOL)
