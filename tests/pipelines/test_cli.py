@@ -151,13 +151,12 @@ def test_simulate(tmp_path: Path) -> None:
     assert done.stderr.splitlines()[-1].endswith("done")
 
 
-@pytest.mark.parametrize("term", ["xterm", "dumb"])
-def test_a_terminal_is_redrawn_where_it_can_be(tmp_path: Path, term: str) -> None:
+def on_terminal(arguments: list[str], cwd: Path, term: str) -> tuple[int, bytes, str]:
+    """Exit code, what a terminal on stderr got, and stdout."""
     ours, theirs = pty.openpty()
-    flags = ["--preset", "tiny", "--simulation.cell_types", "RPE"]
     process = subprocess.Popen(
-        [*PROGRAM, "simulate", "screen", *flags],
-        cwd=tmp_path,
+        [*PROGRAM, *arguments],
+        cwd=cwd,
         stdout=subprocess.PIPE,
         stderr=theirs,
         text=True,
@@ -170,7 +169,14 @@ def test_a_terminal_is_redrawn_where_it_can_be(tmp_path: Path, term: str) -> Non
             shown += chunk
     os.close(ours)
     out, _ = process.communicate(timeout=60)
-    assert process.returncode == 0 and out.startswith("screen: ")
+    return process.returncode, shown, out
+
+
+@pytest.mark.parametrize("term", ["xterm", "dumb"])
+def test_a_terminal_is_redrawn_where_it_can_be(tmp_path: Path, term: str) -> None:
+    flags = ["--preset", "tiny", "--simulation.cell_types", "RPE"]
+    code, shown, out = on_terminal(["simulate", "screen", *flags], tmp_path, term)
+    assert code == 0 and out.startswith("screen: ")
     assert (b"\r\x1b[2K  Simulate" in shown) == (term == "xterm")
     assert shown.rstrip().endswith(b"done")
 
@@ -186,20 +192,30 @@ def _work_in_process(tmp_path: Path, error: BaseException | None, code: int = 0)
     return guarded(work, tmp_path / "a.log", debug=False, keep_log=False)
 
 
-def test_check(tmp_path: Path) -> None:
-    flags = ("--preset", "tiny", "--simulation.cell_types", "RPE")
-    assert platewise("simulate", "screen", *flags, cwd=tmp_path).returncode == 0
-    whole = platewise("check", "screen", cwd=tmp_path)
-    assert (whole.returncode, whole.stderr) == (0, "")
-    assert whole.stdout.splitlines()[-1] == "passed"
+def test_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    flags = ["--preset", "tiny", "--processes", "1", "--simulation.cell_types", "RPE"]
+    assert main(["simulate", "screen", *flags]) == 0
+    capfd.readouterr()
+    assert main(["check", "screen"]) == 0
+    out, err = capfd.readouterr()
+    assert (out.splitlines()[-1], err) == ("passed", "")
     next((tmp_path / "screen").glob("**/*.png")).write_bytes(b"no image")
-    broken = platewise("check", "screen", "--json", cwd=tmp_path)
-    assert (broken.returncode, broken.stderr) == (1, "")
-    facts = json.loads(broken.stdout)
-    assert facts["failed"] and facts["corrupt"] == 1
-    lenient = platewise("check", "screen", "--quality.max_excluded_share", "0.5", cwd=tmp_path)
-    assert lenient.returncode == 0
+    assert main(["check", "screen", "--json"]) == 1
+    out, err = capfd.readouterr()
+    facts = json.loads(out)
+    assert facts["failed"] and facts["corrupt"] == 1 and err == ""
+    assert main(["check", "screen", "--quality.max_excluded_share", "0.5"]) == 0
     assert [path.name for path in tmp_path.iterdir()] == ["screen"]
+
+
+def test_check_shows_that_it_lives_on_a_terminal(tmp_path: Path) -> None:
+    assert platewise("simulate", str(tmp_path / "s"), "--preset", "tiny").returncode == 0
+    code, shown, out = on_terminal(["check", "s"], tmp_path, "xterm")
+    assert code == 0 and out.splitlines()[-1] == "passed"
+    assert b"  Check " in shown and shown.rstrip().endswith(b"done")
 
 
 def test_check_of_no_screen(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from types import ModuleType
 import pytest
 
 from components.report.data import RunFacts
+from pipelines.commands.demo_screen import ensure_demo_screen
 from pipelines.commands.page import tell_page, write_page
 from pipelines.commands.scoring_run import configuration
 from pipelines.commands.training_run import refuse_other_kind, run_pipeline, training_shown
@@ -21,6 +22,7 @@ from pipelines.logs import Terminal
 from pipelines.progress import Progress
 from pipelines.run_record import RECORD_NAME, RunRecord, read_record
 from trainer.errors import PlatewiseError
+from trainer.simulation import tiny_config
 
 
 @pytest.fixture
@@ -136,6 +138,21 @@ def test_a_page_needs_the_artifacts(tmp_path: Path) -> None:
     record = RunRecord("training", RunFacts("a"), {"PlateExampleGen": {"examples": "/gone/1"}})
     with pytest.raises(PlatewiseError, match="/gone/1 is not there any more"):
         write_page(record, tmp_path)
+
+
+def test_the_demo_screen_is_made_once(tmp_path: Path) -> None:
+    def ensure(**changes: int) -> str:
+        terminal = Terminal(io.StringIO(), io.StringIO())
+        config = tiny_config(cell_types=("RPE",), **changes)
+        ensure_demo_screen(config, str(tmp_path / "screen"), terminal)
+        assert isinstance(terminal.err, io.StringIO)
+        return terminal.err.getvalue().splitlines()[-1]
+
+    assert ensure().endswith("done")
+    table = (tmp_path / "screen" / "metadata.csv").stat().st_mtime_ns
+    assert ensure().endswith("from the cache")
+    assert (tmp_path / "screen" / "metadata.csv").stat().st_mtime_ns == table
+    assert ensure(seed=1).endswith("done")
 
 
 @pytest.mark.parametrize(
