@@ -19,8 +19,9 @@ SIZE_PX = 512
 N_CHANNELS = 6
 N_PLATES = 4
 DEMAND_MS = 3.0
-#: Sites of the short and the long run of ours, and of the peer, which is slower.
-OUR_SITES = (16, 400)
+#: Sites of the short and the long run of ours, and of the peer, which is slower: the runs must
+#: differ by more than the second or so by which the start of Beam varies.
+OUR_SITES = (16, 1200)
 PEER_SITES = (16, 96)
 
 
