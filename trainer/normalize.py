@@ -33,7 +33,14 @@ import numpy as np
 
 from trainer.config import NormalizerConfig
 from trainer.errors import PlatewiseError
-from trainer.schema import GREY_LEVELS, natural_key
+from trainer.histogram import (
+    LEVELS_Q,
+    median_absolute_deviation,
+    mixed_histogram,
+    moments,
+    percentile,
+)
+from trainer.schema import natural_key
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -42,8 +49,6 @@ if TYPE_CHECKING:
 MAD_TO_STD = 1.482602218505602
 #: Scale of ``none``: grey levels 0..255 become 0..1.
 RAW_SCALE_GREY_LEVELS = 255.0
-
-_LEVELS_Q = np.arange(GREY_LEVELS, dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,90 +61,6 @@ class PlateCounts:
     #: Grey-level counts of the negative-control wells alone, int64 [C, Q].
     control_histogram_CQ: np.ndarray
     n_control_wells: int = 0
-
-
-def moments(histogram_Q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and population standard deviation of the counted pixels, grey levels.
-
-    Parameters
-    ----------
-    histogram_Q
-        Counts (or weights) [..., Q], not all zero.
-    """
-    weight_Q = np.asarray(histogram_Q, np.float64)
-    total = weight_Q.sum(-1)
-    mean = weight_Q @ _LEVELS_Q / total
-    deviation_Q = _LEVELS_Q - mean[..., None]
-    variance = (weight_Q * deviation_Q**2).sum(-1) / total
-    return mean, np.sqrt(variance)
-
-
-def percentile(histogram_Q: np.ndarray, percent: float) -> np.ndarray:
-    """``numpy.percentile`` of the counted pixels (linear interpolation), grey levels.
-
-    Parameters
-    ----------
-    histogram_Q
-        Integer counts [..., Q], not all zero.
-    percent
-        0..100.
-    """
-    levels_Q = np.broadcast_to(_LEVELS_Q, np.shape(histogram_Q))
-    return _sorted_percentile(levels_Q, np.asarray(histogram_Q), percent)
-
-
-def median_absolute_deviation(histogram_Q: np.ndarray) -> np.ndarray:
-    """Median distance of the counted pixels to their median, grey levels (not scaled)."""
-    counts_Q = np.asarray(histogram_Q)
-    deviation_Q = np.abs(_LEVELS_Q - percentile(counts_Q, 50.0)[..., None])
-    order_Q = np.argsort(deviation_Q, axis=-1, kind="stable")
-    return _sorted_percentile(
-        np.take_along_axis(deviation_Q, order_Q, -1),
-        np.take_along_axis(counts_Q, order_Q, -1),
-        50.0,
-    )
-
-
-def _sorted_percentile(value_Q: np.ndarray, counts_Q: np.ndarray, percent: float) -> np.ndarray:
-    """Percentile of ``value_Q`` (ascending along Q), each repeated ``counts_Q`` times."""
-    cumulative_Q = np.cumsum(counts_Q, axis=-1)
-    total = cumulative_Q[..., -1]
-    position = (total - 1) * (percent / 100.0)
-    low = np.floor(position).astype(np.int64)
-    low_value = _at_rank(value_Q, cumulative_Q, low)
-    high_value = _at_rank(value_Q, cumulative_Q, np.minimum(low + 1, total - 1))
-    return low_value + (high_value - low_value) * (position - low)
-
-
-def _at_rank(value_Q: np.ndarray, cumulative_Q: np.ndarray, rank: np.ndarray) -> np.ndarray:
-    bin_index = (cumulative_Q <= rank[..., None]).sum(-1)
-    return np.take_along_axis(value_Q, bin_index[..., None], -1)[..., 0]
-
-
-def mixed_histogram(
-    control_CQ: np.ndarray, n_control_wells: int, plate_CQ: np.ndarray, shrinkage_wells: float
-) -> np.ndarray:
-    """Grey-level distribution of a plate's controls, pulled towards the whole plate.
-
-    Parameters
-    ----------
-    control_CQ, plate_CQ
-        Counts [C, Q].
-    n_control_wells
-        Wells behind ``control_CQ``, at least 1.
-    shrinkage_wells
-        The whole plate weighs as much as this many control wells.
-
-    Returns
-    -------
-    Shares [C, Q]; each channel sums to 1.
-    """
-    weight = n_control_wells / (n_control_wells + shrinkage_wells)
-    return weight * _shares(control_CQ) + (1.0 - weight) * _shares(plate_CQ)
-
-
-def _shares(counts_CQ: np.ndarray) -> np.ndarray:
-    return np.asarray(counts_CQ, np.float64) / counts_CQ.sum(-1, keepdims=True)
 
 
 def center_scale(
@@ -285,15 +206,15 @@ def histogram_center_scale(
     if config.method == "plate_median_mad":
         center_BC, scale_BC = _median_mad_ops(counts_BCQ)
     elif config.method == "plate_percentiles":
-        level_BCQ = _LEVELS_Q + tf.zeros_like(counts_BCQ, tf.float64)
+        level_BCQ = LEVELS_Q + tf.zeros_like(counts_BCQ, tf.float64)
         center_BC = _percentile_ops(level_BCQ, counts_BCQ, config.low_percentile)
         high_BC = _percentile_ops(level_BCQ, counts_BCQ, config.high_percentile)
         scale_BC = high_BC - center_BC
     else:
         weight_BCQ = tf.cast(counts_BCQ, tf.float64)
         total_BC = tf.reduce_sum(weight_BCQ, -1)
-        center_BC = tf.reduce_sum(weight_BCQ * _LEVELS_Q, -1) / total_BC
-        deviation_BCQ = _LEVELS_Q - center_BC[..., None]
+        center_BC = tf.reduce_sum(weight_BCQ * LEVELS_Q, -1) / total_BC
+        deviation_BCQ = LEVELS_Q - center_BC[..., None]
         variance_BC = tf.reduce_sum(weight_BCQ * deviation_BCQ**2, -1) / total_BC
         scale_BC = tf.sqrt(variance_BC)
     floored_BC = tf.maximum(scale_BC, tf.constant(config.scale_floor_grey_levels, tf.float64))
@@ -303,7 +224,7 @@ def histogram_center_scale(
 def _median_mad_ops(counts_BCQ: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     import tensorflow as tf
 
-    level_BCQ = _LEVELS_Q + tf.zeros_like(counts_BCQ, tf.float64)
+    level_BCQ = LEVELS_Q + tf.zeros_like(counts_BCQ, tf.float64)
     median_BC = _percentile_ops(level_BCQ, counts_BCQ, 50.0)
     deviation_BCQ = tf.abs(level_BCQ - median_BC[..., None])
     order_BCQ = tf.argsort(deviation_BCQ, axis=-1, stable=True)
