@@ -55,8 +55,7 @@ def redirected(log_path: Path) -> Iterator[Terminal]:
     with contextlib.ExitStack() as stack:
         saved = {fd: os.dup(fd) for fd in (1, 2)}
         voices = {
-            fd: stack.enter_context(_voice(copy, _encoding(fd)))
-            for fd, copy in saved.items()
+            fd: stack.enter_context(_voice(copy, _encoding(fd))) for fd, copy in saved.items()
         }
         log = stack.enter_context(open(log_path, "a", buffering=1, encoding="utf-8"))
         for fd in (1, 2):
