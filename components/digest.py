@@ -38,6 +38,7 @@ LIBRARIES = {
     "apache_beam": "apache-beam",
     "cv2": "opencv-python-headless",
     "imagecodecs": "imagecodecs",
+    "isal": "isal",
     "jinja2": "jinja2",
     "keras": "keras",
     "numpy": "numpy",

@@ -28,8 +28,9 @@ from trainer.manifest import Shard
 from trainer.records import SiteIdentity, histogram
 
 COMPLETE, INCOMPLETE, CORRUPT, MISSING = "complete", "incomplete", "corrupt", "missing"
-#: libdeflate's level 1 packs real sites within 6 % of level 6 at a quarter of its time.
-COMPRESSION_LEVEL = 1
+#: ISA-L's level 2 packs real sites within 12 % of zlib's level 6, in 4 ms a site against 75;
+#: libdeflate's fastest level takes 8 to 15 ms and saves 4 %.
+COMPRESSION_LEVEL = 2
 #: Threads where files are remote: they wait for the network, not for a core.
 _REMOTE_THREADS = 16
 #: A PNG is never larger than its pixels by more than this (chunks of text beside them).
@@ -224,17 +225,12 @@ class _SiteReader:
     ) -> bytes | None:
         if not self._options.encode:
             return None
-        import imagecodecs
+        from isal import isal_zlib
 
         from trainer.records import encode_site
 
-        # The stub asks for bytes; any contiguous buffer does, without a copy.
-        compressed = imagecodecs.deflate_encode(
-            pixels_CHW,  # type: ignore[arg-type]
-            COMPRESSION_LEVEL,
-            raw=False,
-        )
-        return encode_site(identity, pixels_CHW, bytes(compressed), histogram_CQ)
+        compressed = isal_zlib.compress(pixels_CHW.data, COMPRESSION_LEVEL)
+        return encode_site(identity, pixels_CHW, compressed, histogram_CQ)
 
     def _pixels(
         self, well: Well, site: Site, identity: SiteIdentity
