@@ -93,5 +93,6 @@ def _read(config: ScreenConfig, splits: SplitConfig, storage: Storage) -> Screen
             "yours with columns, tables and path_template in [screen]"
         )
     if screen.n_rows == 0:
+        screen.problems.raise_any(f"no row of the tables of {config.root} can be used")
         raise ScreenError(f"the tables of {config.root} have a header but no rows")
     return screen

@@ -107,18 +107,22 @@ class _TableReader:
         try:
             with storage.open_read(path) as raw:
                 text = io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
-                reader = csv.reader(text, delimiter="\t" if path.endswith(".tsv") else ",")
-                header = next(reader, None)
-                if header is None:
-                    raise ScreenError(f"{path} is empty; it needs a header line")
-                self._read_header([name.strip() for name in header])
+                delimiter = "\t" if path.endswith(".tsv") else ","
+                # Strict: a quote that is never closed would swallow all rows after it.
+                reader = csv.reader(text, delimiter=delimiter, strict=True)
+                header = [name.strip() for name in next(reader, [])]
+                if not any(header):
+                    raise ScreenError(f"{path} is empty; its first line must name the columns")
+                self._read_header(header)
                 for cells in reader:
                     if cells and (row := self._row(cells, reader.line_num)) is not None:
                         yield row
         except UnicodeDecodeError as error:
             raise ScreenError(f"{path} is not UTF-8 text ({error}); save it as UTF-8") from None
         except csv.Error as error:
-            raise ScreenError(f"{path} line {reader.line_num}: not a table ({error})") from None
+            raise ScreenError(
+                f"{path} line {reader.line_num}: not a table ({error}); is a quote not closed?"
+            ) from None
         except OSError as error:
             raise ScreenError(f"cannot read table {path} ({error.strerror or error})") from None
 
@@ -129,7 +133,7 @@ class _TableReader:
             elif self._form.name == "columns":
                 raise ScreenError(
                     f"{self._table} has no column {theirs!r}, which columns.{ours} names; "
-                    f"it has {', '.join(header)}"
+                    f"it has {', '.join(header)}{_delimiter_hint(header)}"
                 )
         without_names = self._form.name == "official" and "treatment" not in self._position
         if without_names and "sirna_id" in header:
@@ -141,8 +145,9 @@ class _TableReader:
         missing = [n for n in ("experiment", "plate", "well") if n not in self._position]
         if missing and not (self._id and self._id[0] == "id_code"):
             raise ScreenError(
-                f"{self._table} has no column {missing[0]!r}; it has {', '.join(header)}. "
-                "For a table of another kind, map its columns in [screen.columns]"
+                f"{self._table} has no column {missing[0]!r}; it has {', '.join(header)}"
+                f"{_delimiter_hint(header)}. For a table of another kind, map its columns in "
+                "[screen.columns]"
             )
 
     def _row(self, cells: list[str], line: int) -> Row | None:
@@ -240,3 +245,11 @@ class _TableReader:
             raise ScreenError(
                 f"column {self._id[0]} is {identifier!r}, but the other columns say {expected!r}"
             )
+
+
+def _delimiter_hint(header: list[str]) -> str:
+    """Advice where a header in one piece looks as if something else separated its columns."""
+    found = [sign for sign in (";", "\t", "|") if len(header) == 1 and sign in header[0]]
+    if not found:
+        return ""
+    return f" (columns are separated by commas, or by tabs in a .tsv, not by {found[0]!r})"

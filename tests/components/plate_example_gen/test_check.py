@@ -250,6 +250,14 @@ def test_a_folder_that_is_no_screen(tmp_path):
             check_screen(ScreenConfig(str(tmp_path)), splits)
 
 
+def test_a_table_without_one_good_row_says_why(small_screen):
+    for row in small_screen.rows:
+        row["site"] += ".0"  # as pandas writes a column of integers with a gap
+    small_screen.write_table()
+    with pytest.raises(ScreenError, match=r"metadata\.csv line 2: column site is '1\.0'"):
+        check(small_screen)
+
+
 def test_it_starts_without_tensorflow_and_tfx(small_screen):
     script = (
         "import sys\n"

@@ -180,7 +180,10 @@ def test_plates_with_one_name_are_told(tmp_path):
     ("content", "expected"),
     [
         (b"", "is empty"),
+        (b"\n\n", "is empty"),
         (b"a,b\n1,2\n", "has no column 'experiment'; it has a, b"),
+        (b"experiment;plate;well\nx;1;A1\n", "not by ';'"),
+        (b'experiment,plate,well\nx,1,"A1\nx,1,A2\n', "line 3: not a table .* not closed"),
         (b"experiment,plate,well\nx,1,\xff\xfe\n", "not UTF-8"),
     ],
 )
