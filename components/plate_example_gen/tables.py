@@ -31,6 +31,7 @@ _KAGGLE_COLUMNS = {
     name: name for name in ("experiment", "plate", "well", "site", "well_type", "cell_type")
 } | {"treatment": "sirna"}
 _WELL_TYPES = (schema.WELL_TREATMENT, schema.WELL_POSITIVE, schema.WELL_NEGATIVE)
+_NUMBER = re.compile(r"[+-]?\d+([.]\d*)?")
 _UNSAFE = re.compile(r"[/\\\x00-\x1f]|^\.{1,2}$")
 
 
@@ -101,6 +102,8 @@ class _TableReader:
         self._safe: set[str] = set()
         self._position: dict[str, int] = {}
         self._id: tuple[str, int] | None = None
+        # Whether treatments are RxRx1's numbers, not names.
+        self._numbered = form.name == "kaggle"
 
     def rows(self, storage: Storage) -> Iterator[Row]:
         path = f"{self._config.root.rstrip('/')}/{self._table}"
@@ -138,6 +141,7 @@ class _TableReader:
         without_names = self._form.name == "official" and "treatment" not in self._position
         if without_names and "sirna_id" in header:
             self._position["treatment"] = header.index("sirna_id")
+            self._numbered = True
         for name in ("site_id", "well_id", "id_code"):
             if name in header and self._form.name != "columns":
                 self._id = (name, header.index(name))
@@ -206,6 +210,7 @@ class _TableReader:
         """Treatment and well type."""
         treatment = value.get("treatment", "")
         theirs = value.get("well_type", "")
+        self._check_number(treatment)
         if not theirs:
             return treatment, self._implied_type(treatment)
         well_type = self._config.well_types.get(theirs, theirs)
@@ -215,6 +220,17 @@ class _TableReader:
                 "say what it means in [screen.well_types]"
             )
         return treatment, well_type
+
+    def _check_number(self, treatment: str) -> None:
+        """A number outside RxRx1's would pass for a control, or for a class of its own."""
+        number = treatment.removeprefix("sirna_")
+        if not self._numbered or not _NUMBER.fullmatch(number):
+            return
+        if not number.isdecimal() or int(number) > _UNTREATED:
+            raise ScreenError(
+                f"column sirna is {treatment!r}; siRNAs are numbered 0 to {_UNTREATED}, "
+                "without decimals"
+            )
 
     def _implied_type(self, treatment: str) -> str:
         """Kind of well by RxRx1's numbering, where a table of RxRx1 does not say it."""

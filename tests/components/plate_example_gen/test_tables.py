@@ -168,6 +168,12 @@ def test_a_wrong_cell_names_line_and_column(tables_only, column, value, expected
     assert expected in message
 
 
+@pytest.mark.parametrize("number", ["1139", "sirna_5000", "-3", "7.0"])
+def test_a_label_out_of_range_is_neither_control_nor_class(tmp_path, number):
+    write(tmp_path, INTEGERS | {"train.csv": f"id_code,sirna\nRPE-01_1_B03,{number}\n"})
+    assert problem(tmp_path).startswith(f"train.csv line 2: column sirna is {number!r}; siRNAs are")
+
+
 def test_plates_with_one_name_are_told(tmp_path):
     text = "a,b,c\nx_1,2,A1\nx,1_2,A1\n"
     (tmp_path / "metadata.csv").write_text(text)
