@@ -15,7 +15,7 @@ from components.plate_example_gen.plate_groups import PlateGroups, find_plate_gr
 from components.plate_example_gen.scan import ScanOptions
 from components.plate_example_gen.screen import Screen, ScreenError
 from components.plate_example_gen.splits import Assignment, assign_splits, expected_sites
-from components.plate_example_gen.storage import Storage
+from components.plate_example_gen.storage import Storage, require_folder
 from components.plate_example_gen.tables import KAGGLE_TABLES, OFFICIAL_TABLE, read_screen
 from trainer import schema
 
@@ -83,6 +83,7 @@ def require_training_splits(prepared: Prepared) -> None:
 
 
 def _read(config: ScreenConfig, splits: SplitConfig, storage: Storage) -> Screen:
+    require_folder(config.root)
     screen = read_screen(config, storage)
     if screen is None and splits.mode == "score":
         screen = infer_screen(config, storage)

@@ -85,6 +85,18 @@ def open_storage(path: str, beam_args: Sequence[str] = ()) -> Storage:
     raise StorageError(f"{path}: {scheme}:// is not known; give a local folder or gs://")
 
 
+def require_folder(path: str) -> None:
+    """Stop where a local path is no folder; a bucket is not asked.
+
+    Raises
+    ------
+    StorageError
+    """
+    if "://" not in path and not Path(path).is_dir():
+        what = "is a file, not a folder" if Path(path).exists() else "is not there"
+        raise StorageError(f"{path} {what}; give the folder of the screen")
+
+
 class LocalStorage:
     """The local filesystem."""
 

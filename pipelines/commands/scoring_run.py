@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from components.plate_example_gen.storage import require_folder
 from pipelines.commands.training_run import announce, lines_on, refuse_other_kind, run_pipeline
 from pipelines.config import PlatewiseConfig, load
 from pipelines.logs import Terminal
@@ -35,6 +36,7 @@ def run_scoring(config: PlatewiseConfig, model: str, terminal: Terminal) -> int:
     from pipelines.model_folder import find_model
 
     run_dir, say = Path(config.run.folder), lines_on(terminal)
+    require_folder(config.screen.root)
     found = find_model(model)
     refuse_other_kind(run_dir, "scoring")
     announce(config, terminal, f"model   {found}")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import absl.logging
 
+from components.plate_example_gen.storage import require_folder
 from pipelines.commands.demo_screen import ensure_demo_screen, progress_on
 from pipelines.config import PlatewiseConfig
 from pipelines.logs import Terminal
@@ -36,6 +37,7 @@ def run_training(config: PlatewiseConfig, terminal: Terminal, demo: bool) -> int
     announce(config, terminal)
     if demo:
         ensure_demo_screen(config.simulation, config.screen.root, terminal)
+    require_folder(config.screen.root)  # before TFX is loaded, which takes many seconds
 
     def make() -> Pipeline:
         from pipelines.training import create_pipeline

@@ -14,6 +14,7 @@ import pytest
 from components.plate_example_gen.check import check_screen
 from components.plate_example_gen.config import QualityConfig, ScreenConfig, SplitConfig
 from components.plate_example_gen.screen import ScreenError
+from components.plate_example_gen.storage import StorageError
 
 LENIENT = QualityConfig(max_excluded_share=1.0)
 
@@ -248,6 +249,13 @@ def test_a_folder_that_is_no_screen(tmp_path):
     for splits in (SplitConfig(), SplitConfig(mode="score")):
         with pytest.raises(ScreenError, match="table that we know"):
             check_screen(ScreenConfig(str(tmp_path)), splits)
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    (tmp_path / "file").write_text("")
+    for name, what in (("nowhere", "is not there"), ("file", "is a file, not a folder")):
+        with pytest.raises(StorageError, match=f"{name} {what}"):
+            check_screen(ScreenConfig(str(tmp_path / name)))
 
 
 def test_a_table_without_one_good_row_says_why(small_screen):
