@@ -118,6 +118,13 @@ class ScreenConfig:
         )
         for name in ("well", "channel"):
             _require(name in names, f"path_template has no {{{name}}}: {self.path_template!r}")
+        try:
+            self.path_template.format(**dict.fromkeys(_PATH_FIELDS, "A1") | {"site": 1})
+        except (ValueError, TypeError) as error:
+            raise ConfigError(
+                f"path_template {self.path_template!r}: {error}; only {{site}} is a number, such "
+                "as {site:02d}, the others are text as the table has it"
+            ) from None
 
     def tokens(self) -> tuple[str, ...]:
         """What ``{channel}`` becomes, one entry a channel."""

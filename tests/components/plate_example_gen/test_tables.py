@@ -222,6 +222,7 @@ def test_a_missing_table_is_told(tmp_path):
         ({"path_template": "{well}.png"}, "no {channel}"),
         ({"path_template": "{well}_{}_{channel}.png"}, "path_template"),
         ({"path_template": "{well"}, "path_template"),
+        ({"path_template": "{plate:02d}/{well}_{channel}.png"}, "only {site} is a number"),
         ({"channel_tokens": ("1", "2")}, "2 entries for 6"),
         ({"channel_names": ()}, "at least one channel"),
         ({"sites": ()}, "sites must name"),
