@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,6 +62,9 @@ class Training:
 
     config: PlatewiseConfig
     events: list[NodeEvent] = field(default_factory=list)
+    #: Component and output -> :func:`digest` of what the first run made. Other tests damage
+    #: those artifacts, so they are read when they are new.
+    made: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -70,6 +74,15 @@ class Training:
         from pipelines.training import create_pipeline
 
         return run_local(create_pipeline(self.config), self.folder, self.events.append)
+
+    @staticmethod
+    def digest(uri: str) -> dict[str, str]:
+        """SHA-256 of every file of an artifact."""
+        return {
+            str(path.relative_to(uri)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(Path(uri).rglob("*"))
+            if path.is_file()
+        }
 
 
 @pytest.fixture(scope="session")
@@ -96,4 +109,7 @@ def make_training(
 def finished(make_training: Callable[..., Training]) -> tuple[Training, RunResult]:
     """The first run, undisturbed."""
     training = make_training("first")
-    return training, training.run()
+    result = training.run()
+    for node, output in (("PlateExampleGen", "examples"), ("PlateTransform", "transform_graph")):
+        training.made[node, output] = training.digest(result.uri(node, output))
+    return training, result

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -80,24 +79,17 @@ class Runs:
         return json.loads(self.result.read_text())
 
 
-def digest(uri: str) -> dict[str, str]:
-    return {
-        str(path.relative_to(uri)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(Path(uri).rglob("*"))
-        if path.is_file()
-    }
-
-
 def test_kill_and_rerun_then_change_a_line(finished, settings, tmp_path: Path) -> None:
-    _, undisturbed = finished
+    undisturbed, _ = finished
     runs = Runs(tmp_path, settings(tmp_path / "runs"))
     runs.kill_in("PlateExampleGen", after_s=0.3)
     runs.kill_in("PlateTrainer", after_s=4.0)
     outcome = runs.finish()
     assert [outcome[node][0] for node in ("PlateExampleGen", "PlateTransform")] == ["cached"] * 2
-    for node, output in (("PlateExampleGen", "examples"), ("PlateTransform", "transform_graph")):
+    assert undisturbed.made
+    for (node, output), made in undisturbed.made.items():
         (uri,) = outcome[node][1][output]
-        assert digest(uri) == digest(undisturbed.uri(node, output)), node
+        assert undisturbed.digest(uri) == made, node
 
     page = runs.code / "components" / "predictor" / "executor.py"
     page.write_text(page.read_text() + "\n# one more line\n")
