@@ -17,14 +17,18 @@ SLICE_COLUMNS = (
 )
 #: Joins the columns of a crossed slice, as in ``"experiment x site"``.
 CROSS = " x "
+#: Columns by which the gate reads each experiment, ``level`` apart.
+GATE_COLUMNS = [schema.WELL_TYPE, schema.EXPERIMENT]
 
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """Thresholds of the gate; all read well rows of the split ``eval``; 0 switches one off.
+    """Thresholds of the gate; 0 switches one off.
 
-    A model is blessed when every threshold that is on holds. With all of them off nothing
-    was asked of the model, and it is not blessed.
+    All read the well rows of treatment wells in the split ``eval``, as the headline does:
+    where controls are classes too, many wells of few classes would decide otherwise. A model
+    is blessed when every threshold that is on holds. With all of them off nothing was asked
+    of the model, and it is not blessed.
     """
 
     #: Smallest share of wells classified rightly, over all experiments (0..1).
@@ -83,7 +87,8 @@ class EvaluationConfig:
     def slice_columns(self) -> list[list[str]]:
         """Columns of each slice, ``level`` first; the first slice is ``level`` alone."""
         crossed = [slice_name.split(CROSS) for slice_name in self.slices]
-        # The gate reads experiments, whatever else is asked for.
-        if [schema.EXPERIMENT] not in crossed:
-            crossed.insert(0, [schema.EXPERIMENT])
+        # Experiments, and their treatment wells for the gate, whatever else is asked for.
+        for needed in ([schema.EXPERIMENT], [schema.WELL_TYPE], GATE_COLUMNS):
+            if sorted(needed) not in [sorted(columns) for columns in crossed]:
+                crossed.append(needed)
         return [[schema.LEVEL], *([schema.LEVEL, *columns] for columns in crossed)]

@@ -11,6 +11,9 @@ from trainer import schema
 
 EXAMPLE_COUNT = "example_count"
 
+#: Rows that thresholds read, as slice columns and their values.
+GATE_ROWS = {schema.LEVEL: schema.LEVEL_WELL, schema.WELL_TYPE: schema.WELL_TREATMENT}
+
 CANDIDATE = "candidate"
 BASELINE = "baseline"
 
@@ -72,9 +75,9 @@ def build_eval_config(
 def _thresholds(
     config: EvaluationConfig, n_classes: int, has_baseline: bool
 ) -> list[config_pb2.PerSliceMetricThreshold]:
-    all_wells = config_pb2.SlicingSpec(feature_values={schema.LEVEL: schema.LEVEL_WELL})
+    all_wells = config_pb2.SlicingSpec(feature_values=GATE_ROWS)
     each_experiment = config_pb2.SlicingSpec(
-        feature_keys=[schema.EXPERIMENT], feature_values={schema.LEVEL: schema.LEVEL_WELL}
+        feature_keys=[schema.EXPERIMENT], feature_values=GATE_ROWS
     )
     found = []
     for spec, bound in (

@@ -45,7 +45,7 @@ class SliceMetrics:
 
 @dataclass(frozen=True)
 class Gate:
-    """One threshold on one slice of well rows."""
+    """One threshold on one slice of the well rows of treatment wells."""
 
     metric: str
     #: Such as ``all wells`` or ``experiment HUVEC-18``.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from components.evaluator.config import EvaluationConfig
-from components.evaluator.eval_config import BASELINE, EXAMPLE_COUNT
+from components.evaluator.eval_config import BASELINE, EXAMPLE_COUNT, GATE_ROWS
 from components.evaluator.metrics import ACCURACY, TOP_5
 from components.evaluator.results import Evaluation, Gate, SliceMetrics, Value
 from components.evaluator.tfma_api import tfma
@@ -118,8 +118,8 @@ def _gates(
     has_baseline: bool,
     expected_sites: Mapping[str, int],
 ) -> list[Gate]:
-    wells = [part for part in slices if part.columns[schema.LEVEL] == schema.LEVEL_WELL]
-    overall = next((part for part in wells if len(part.columns) == 1), None)
+    wells = [part for part in slices if GATE_ROWS.items() <= dict(part.columns).items()]
+    overall = next((part for part in wells if dict(part.columns) == GATE_ROWS), None)
     gates = []
     bound = config.required_per_well(n_classes)
     if bound > 0:
@@ -131,7 +131,7 @@ def _gates(
     by_experiment = {
         part.columns[schema.EXPERIMENT]: part
         for part in wells
-        if set(part.columns) == {schema.LEVEL, schema.EXPERIMENT}
+        if set(part.columns) == {*GATE_ROWS, schema.EXPERIMENT}
     }
     bound = config.required_worst_experiment(n_classes)
     expected = {name for name, n_sites in expected_sites.items() if n_sites > 0}

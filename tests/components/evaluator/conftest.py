@@ -32,6 +32,8 @@ class Made:
     #: Labels of these experiments are unknown.
     unlabelled: tuple[str, ...] = ()
     split: str = schema.SPLIT_EVAL
+    #: Share of positive controls, known and read rightly, among the wells of a plate.
+    controls: float = 0.0
 
 
 def _probabilities(labels: np.ndarray, share_right: float, rng: np.random.Generator) -> np.ndarray:
@@ -86,6 +88,11 @@ def plate_rows(made: Made, experiment: str, plate: int, rng: np.random.Generator
     else:  # every screen has wells whose label is unknown: its controls
         rows[schema.LABEL][:4] = schema.LABEL_UNKNOWN
         rows[schema.WELL_TYPE][:4] = schema.WELL_NEGATIVE
+    n_controls = 2 * round(made.controls * n)
+    if n_controls:
+        rows[schema.WELL_TYPE][-n_controls:] = schema.WELL_POSITIVE
+        certain = np.eye(N_CLASSES, dtype=np.float32)[labels[-n_controls:]]
+        rows[schema.PROBABILITIES][-n_controls:] = certain
     for key in (
         schema.PSNR_NOISY,
         schema.PSNR_DENOISED,

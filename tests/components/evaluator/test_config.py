@@ -32,10 +32,14 @@ def test_every_slice_is_crossed_with_the_level_and_experiments_are_always_there(
     config = EvaluationConfig(slices=("cell_type", "experiment x site"))
     assert config.slice_columns() == [
         ["level"],
-        ["level", "experiment"],
         ["level", "cell_type"],
         ["level", "experiment", "site"],
+        ["level", "experiment"],
+        ["level", "well_type"],
+        ["level", "well_type", "experiment"],
     ]
+    asked = EvaluationConfig(slices=("experiment x well_type", "well_type", "experiment"))
+    assert len(asked.slice_columns()) == 4
 
 
 @pytest.mark.parametrize(

@@ -50,8 +50,9 @@ def test_a_good_model_is_blessed_and_every_number_is_scikit_learns(
         "experiment HUVEC-18",
         "experiment RPE-08",
     ]
-    # Slices: 2 levels x (all, 2 experiments, 4 plates, 2 cell types, 1 well type) and sites.
-    assert len(found.slices) == 2 * 10 + (2 + 1) * (1 + 2)
+    # Slices: 2 levels x (all, 2 experiments, 4 plates, 2 cell types, 1 well type, each
+    # experiment's treatment wells) and sites.
+    assert len(found.slices) == 2 * 12 + (2 + 1) * (1 + 2)
     for part in found.slices:
         keep = wells_of(done.rows, **part.columns)
         label = done.rows[schema.LABEL][keep]
@@ -114,6 +115,25 @@ def test_one_bad_experiment_refuses_the_blessing_and_is_named(
     assert not validation.validation_ok
     (failed,) = validation.metric_validations_per_slice
     assert "RPE-08" in str(failed.slice_key)
+
+
+def test_the_gate_reads_treatment_wells_as_the_headline_does(
+    evaluate: Evaluate, made: Any, strict: EvaluationConfig
+) -> None:
+    done = evaluate(made({"HUVEC-18": 0.1, "RPE-08": 0.9}, controls=0.5), strict)
+    found = read_evaluation(done.evaluation_uri)
+    # Controls that are classes lift what all wells with a label give ...
+    assert found.find(level="well", experiment="HUVEC-18").metrics["accuracy"].value > 0.25
+    # ... and are told apart, but do not open the gate.
+    right = {}
+    for gate in found.gates:
+        chosen = {"experiment": gate.slice.split()[1]} if "experiment" in gate.slice else {}
+        keep = wells_of(done.rows, level="well", well_type="treatment", **chosen)
+        hits = done.rows[schema.PROBABILITIES][keep].argmax(1) == done.rows[schema.LABEL][keep]
+        assert gate.value == pytest.approx(hits.mean())
+        right[gate.slice] = gate.passed
+    assert right["experiment HUVEC-18"] is False and right["experiment RPE-08"] is True
+    assert not found.blessed
 
 
 def test_an_experiment_that_lost_every_site_fails_closed(
