@@ -195,5 +195,5 @@ def _entry(entry: Any) -> str:
     if isinstance(entry, str):
         return entry
     if "table" in entry:
-        return f"{entry['table']} line {entry['line']}: {entry['id']}"
+        return f"{entry['table']} line {entry['line']}: {entry['id']}, such as {entry['path']}"
     return ": ".join(str(entry[key]) for key in ("path", "plate_id", "reason") if key in entry)

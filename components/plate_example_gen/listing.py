@@ -7,7 +7,9 @@ channels were found, so that nothing that follows has to list again.
 from __future__ import annotations
 
 import posixpath
+import re
 import string
+import unicodedata
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -28,6 +30,8 @@ class RowName(NamedTuple):
     table: str
     line: int
     id: str
+    #: First of the files that it asks for, relative to the root.
+    path: str
 
 
 @dataclass
@@ -66,6 +70,7 @@ def count_found(screen: Screen, config: ScreenConfig, listing: Listing) -> None:
     """Count found and incomplete sites, and name the rows that have no file at all."""
     complete = (1 << len(config.channel_names)) - 1
     tables: dict[tuple[int, int], RowName] = {}
+    paths = SitePaths(screen.path_template, config.tokens())
     for plate in screen.plates:
         rows: dict[tuple[int, int], list[tuple[Well, Site]]] = {}
         for well, site in plate.sites():
@@ -75,8 +80,23 @@ def count_found(screen: Screen, config: ScreenConfig, listing: Listing) -> None:
         for (table, line), sites in rows.items():
             if not any(site.found for _, site in sites):
                 name = _row_id(plate, sites, len(config.sites))
-                tables[table, line] = RowName(screen.tables[table], line, name)
+                path = paths(plate, *sites[0])[0]
+                tables[table, line] = RowName(screen.tables[table], line, name, path)
     listing.rows_without_files = [tables[key] for key in sorted(tables)]
+
+
+def near_miss(listing: Listing) -> str | None:
+    """Advice where rows and files would meet but for how a name is written."""
+    strays = {_plain(path): path for path in listing.files_without_rows}
+    missed = [row for row in listing.rows_without_files if _plain(row.path) in strays]
+    if not missed:
+        return None
+    row = missed[0]
+    return (
+        f"{len(missed)} rows miss their files by upper case, leading zeros or the encoding of "
+        f"accents alone: {row.table} line {row.line} asks for {row.path}, and there is "
+        f"{strays[_plain(row.path)]}; rename the files, or correct the table or path_template"
+    )
 
 
 def majority_size(
@@ -179,6 +199,10 @@ def _row_id(plate: Plate, sites: list[tuple[Well, Site]], n_sites: int) -> str:
     well, site = sites[0]
     name = f"{plate.plate_id}_{well.name}"
     return name if len(sites) == n_sites else f"{name}_{site.number}"
+
+
+def _plain(path: str) -> str:
+    return re.sub(r"(?<!\d)0+(?=\d)", "", unicodedata.normalize("NFC", path).casefold())
 
 
 def _sample(screen: Screen, paths: SitePaths) -> Iterator[str]:

@@ -10,7 +10,13 @@ from dataclasses import dataclass, field
 
 from components.plate_example_gen.config import QualityConfig, ScreenConfig, SplitConfig
 from components.plate_example_gen.infer import infer_screen
-from components.plate_example_gen.listing import Listing, count_found, list_files, majority_size
+from components.plate_example_gen.listing import (
+    Listing,
+    count_found,
+    list_files,
+    majority_size,
+    near_miss,
+)
 from components.plate_example_gen.plate_groups import PlateGroups, find_plate_groups
 from components.plate_example_gen.scan import ScanOptions
 from components.plate_example_gen.screen import Screen, ScreenError
@@ -57,6 +63,8 @@ def prepare(
     # Plates in no split are known, so that their files are not strays, but not read.
     screen.plates = [p for p in screen.plates if p.experiment in assignment.experiments]
     count_found(screen, config, listing)
+    if (advice := near_miss(listing)) is not None:
+        warnings.append(advice)
     options = ScanOptions(
         root=config.root,
         tables=screen.tables,

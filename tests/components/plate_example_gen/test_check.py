@@ -62,9 +62,10 @@ def test_missing_incomplete_and_unnamed_files(small_screen):
     assert facts["sites_missing_list"] == ["RPE-01_1_B03_1"]
     assert facts["sites_incomplete_list"] == ["RPE-01_1_B04_2"]
     assert facts["rows_without_files"] == 1
-    assert facts["rows_without_files_list"] == [
-        {"table": "metadata.csv", "line": 20, "id": "RPE-01_1_B03_1"}
-    ]
+    path = "images/RPE-01/Plate1/B03_s1_w1.png"
+    row = {"table": "metadata.csv", "line": 20, "id": "RPE-01_1_B03_1", "path": path}
+    assert facts["rows_without_files_list"] == [row]
+    assert not any("leading zeros" in warning for warning in facts["warnings_list"])
     assert facts["files_without_rows_list"] == [
         "images/OLD-01/Plate1/B02_s1_w1.png",
         "images/RPE-01/Plate1/Z99_s1_w1.png",
@@ -73,7 +74,24 @@ def test_missing_incomplete_and_unnamed_files(small_screen):
     assert letter["path"] == "images/RPE-01/Plate1/B04_s2_w5.png"
     assert letter["reason"] == "incomplete site: 5 of 6 channels, without channel 5"
     assert letter["row"] == "metadata.csv line 23"
-    assert "metadata.csv line 20: RPE-01_1_B03_1" in report.summary()
+    assert f"metadata.csv line 20: RPE-01_1_B03_1, such as {path}" in report.summary()
+
+
+@pytest.mark.parametrize(
+    ("change", "asked", "there"),
+    [
+        (lambda name: name.replace(".png", ".PNG"), "B02_s1_w1.png", "B02_s1_w1.PNG"),
+        (lambda name: name.replace("0", "", 1), "B02_s1_w1.png", "B2_s1_w1.png"),
+    ],
+)
+def test_names_that_nearly_meet_are_told_not_guessed(small_screen, change, asked, there):
+    for path in small_screen.root.rglob("*.png"):
+        path.rename(path.with_name(change(path.name)))
+    report = check(small_screen)
+    assert counts(report)["missing"] == 48
+    advice = next(w for w in report.to_json()["warnings_list"] if w.startswith("48 rows miss"))
+    folder = "images/HUVEC-01/Plate1"
+    assert f"asks for {folder}/{asked}, and there is {folder}/{there}; rename" in advice
 
 
 @pytest.mark.parametrize(
