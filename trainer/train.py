@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from trainer import schema
 from trainer.artifact import Trained, copy_trained, read_trained, write_trained
 from trainer.checkpoint import Checkpoints
 from trainer.config import TrainerConfig
-from trainer.data import PlateFeed, scan_plates
+from trainer.data import PlateFeed, PlateRecords, scan_plates
 from trainer.errors import PlatewiseError
 from trainer.geometry import check_size
 from trainer.identity import run_digest
@@ -96,6 +98,7 @@ def train(
             n_classes=len(normaliser.classes),
             hold=config.data.cache_in_memory,
         )
+        _check_classes(plates, normaliser.classes)
         n_replicas = strategy.num_replicas_in_sync
         feed = PlateFeed(plates, manifest, config.data, config.loop.seed, n_replicas)
         loop = _build_loop(strategy, feed, config, len(normaliser.classes), checkpoint_dir)
@@ -159,3 +162,16 @@ def _check(
             "step again"
         )
     check_size(manifest.height, manifest.width, config.model)
+
+
+def _check_classes(plates: Sequence[PlateRecords], classes: tuple[str, ...]) -> None:
+    """Every class needs a training site, or it would be evaluated but never be learnt."""
+    seen = np.unique(np.concatenate([plate.labels for plate in plates]))
+    unseen = [name for label, name in enumerate(classes) if label not in seen]
+    if unseen:
+        raise PlatewiseError(
+            f"class {unseen[0]!r} ({len(unseen)} of {len(classes)} classes) has sites in other "
+            f"splits and none in split {schema.SPLIT_TRAIN!r}: training never sees it, so it "
+            "cannot be predicted. Were its training sites left out (see the dead letters)? Mend "
+            "them, move an experiment that has it to training, or leave the class out"
+        )

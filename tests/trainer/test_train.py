@@ -313,6 +313,19 @@ def test_what_does_not_fit_is_refused_before_training(toy_screen, tmp_path) -> N
         run(toy_screen, tmp_path, model={"image_size_px": 64})
 
 
+def test_a_class_that_training_never_sees_is_named(make_toy_screen, toy_screen, tmp_path) -> None:
+    """Whatever made it vanish: dead letters, or a control that no training experiment has."""
+    without = [
+        (identity, pixels)
+        for identity, pixels in toy_screen.plates["HUVEC-01_1"]
+        if identity.treatment != "10"
+    ]
+    held_out = toy_screen.plates["HUVEC-03_1"]
+    screen = make_toy_screen({"train": {"HUVEC-01_1": without}, "eval": {"HUVEC-03_1": held_out}})
+    with pytest.raises(PlatewiseError, match=r"class '10' \(1 of 4 classes\) has sites in other"):
+        run(screen, tmp_path)
+
+
 def test_a_changed_shard_stops_the_run(make_toy_screen, tmp_path) -> None:
     from_conftest = make_toy_screen
     screen = from_conftest({"train": {"HUVEC-01_1": _plate()}})
