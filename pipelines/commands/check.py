@@ -16,6 +16,8 @@ from pipelines.commands.common import (
     load_config,
 )
 from pipelines.logs import Terminal, temporary_log_file
+from trainer.errors import PlatewiseError
+from trainer.strict import ConfigError
 
 _DESCRIPTION = """\
 Read a screen's tables and images and say what is wrong with it: rows without files and
@@ -28,7 +30,12 @@ cannot be used."""
 def add_parser(commands: Any) -> None:
     """Declare the command."""
     parser = add_command(commands, "check", "say what is wrong with a screen", _DESCRIPTION)
-    parser.add_argument("screen", metavar="SCREEN", help="folder of the screen, local or gs://")
+    parser.add_argument(
+        "screen",
+        metavar="SCREEN",
+        nargs="?",
+        help="folder of the screen, local or gs:// (default: screen.root of the configuration)",
+    )
     parser.add_argument(
         "--json",
         action="store_true",
@@ -40,20 +47,34 @@ def add_parser(commands: Any) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Run the command."""
-    config = load_config(args, [("screen.root", args.screen)])
+    if args.screen is None and not (args.config or args.set):
+        raise ConfigError("say what to check: platewise check SCREEN, or --config FILE")
+    root = [] if args.screen is None else [("screen.root", args.screen)]
+    config = load_config(args, root)
 
     def work(terminal: Terminal) -> int:
         from components.plate_example_gen.check import check_screen
 
-        with _shown(terminal):
-            report = check_screen(
-                config.screen, config.splits, config.quality, config.beam.extra_args
-            )
+        try:
+            with _shown(terminal):
+                report = check_screen(
+                    config.screen, config.splits, config.quality, config.beam.extra_args
+                )
+        except PlatewiseError as error:
+            if args.json:
+                print(json.dumps(_unreadable(config.screen.root, error)), file=terminal.out)
+            raise
         text = json.dumps(report.to_json(), indent=1) if args.json else report.summary()
         print(text, file=terminal.out)
         return FAILED if report.failed else 0
 
     return guarded(work, temporary_log_file("check"), args.debug, keep_log=False)
+
+
+def _unreadable(root: str, error: PlatewiseError) -> dict[str, Any]:
+    """What a machine reads where nothing could be counted."""
+    said = [str(error)]
+    return {"root": root, "errors": 1, "errors_list": said, "reasons_list": said, "failed": True}
 
 
 @contextlib.contextmanager

@@ -109,7 +109,7 @@ def test_the_demo_screen_lies_beside_the_run() -> None:
         (["run", "--config", "gone.toml"], "no configuration file gone.toml"),
         (["run", "--config", "rxrx1"], "missing configuration key: screen"),
         (["run", "--set", "run.name"], "--set takes section.key=value"),
-        (["check"], "the following arguments are required: SCREEN"),
+        (["check"], "say what to check: platewise check SCREEN"),
         (["predict", "screen"], "the following arguments are required: --model"),
         (["report", "x", "--run.name", "y"], "unrecognized arguments"),
         (["simulate", "x", "--simulation.biology_strength", "much"], "must be a number"),
