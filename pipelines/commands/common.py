@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.flags import parse_set
-from pipelines.logs import Terminal, quiet_libraries, redirected
+from pipelines.logs import Terminal, plain_terminal, quiet_libraries, redirected
 
 if TYPE_CHECKING:
     from pipelines.config import PlatewiseConfig
@@ -94,6 +94,13 @@ def guarded(
         The exit code: the work's own, 1 for an error, 130 after Ctrl-C.
     """
     quiet_libraries()
+    try:
+        log_path.parent.mkdir(parents=True, exist_ok=True)
+        log_path.touch()
+    except OSError as error:
+        reason = error.strerror or error
+        tell(plain_terminal(), f"cannot write to {log_path.parent}: {reason}; give another folder")
+        return FAILED
     with redirected(log_path) as terminal:
         code, raised = _guard(work, terminal, debug)
     if not (raised or keep_log):

@@ -33,6 +33,6 @@ def execute(args: argparse.Namespace) -> int:
         tell_page(write_page(read_record(run_dir), run_dir), run_dir, lines_on(terminal))
         return 0
 
-    there = run_dir.is_dir()
+    there = (run_dir / "run.json").is_file()  # else it is no run's folder: leave it as it is
     log_path = log_file(run_dir / "logs", "report") if there else temporary_log_file("report")
     return guarded(work, log_path, args.debug, keep_log=False)
