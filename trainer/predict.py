@@ -29,7 +29,7 @@ from trainer.models import batch_norm_layers
 from trainer.noise import protocol_noise
 from trainer.normalize import denormalise_image, normalise_image
 from trainer.plates import Plate, features_function, read_plate
-from trainer.predictions import FIDELITY_COLUMNS, SPLIT, Columns, keep_top_k
+from trainer.predictions import FIDELITY_COLUMNS, SPLIT, Columns
 from trainer.transform_graph import load_transform, read_classes, read_normaliser
 
 _LOG = logging.getLogger(__name__)
@@ -114,7 +114,7 @@ class Predictor:
         Returns
         -------
         Columns
-            As in :mod:`trainer.predictions`; wells come from
+            As in :mod:`trainer.predictions`, with all probabilities; wells come from
             :func:`trainer.predictions.well_rows`.
 
         Raises
@@ -139,10 +139,6 @@ class Predictor:
             found = self._rows(plate, reader)[schema.PROBABILITIES]
             brought = np.where(self._from_baseline >= 0, found[:, self._from_baseline], 0.0)
             rows[schema.BASELINE_PROBABILITIES] = brought.astype(np.float32)
-        top_k = self.config.top_k
-        for key in (schema.PROBABILITIES, schema.BASELINE_PROBABILITIES):
-            if key in rows:
-                rows[key] = keep_top_k(rows[key], top_k)
         return rows | self._fidelity_columns(plate, measure=split != schema.SPLIT_TRAIN)
 
     def _compile(self, bundle: Bundle, transform: Callable) -> _Reader:

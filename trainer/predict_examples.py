@@ -16,7 +16,7 @@ from trainer.gallery import write_gallery
 from trainer.manifest import Manifest, Shard, read_manifest, verify, write_manifest
 from trainer.plates import plates_of
 from trainer.predict import Baseline, Predictor
-from trainer.predictions import join, well_rows, write_plate
+from trainer.predictions import join, keep_top_k, well_rows, write_plate
 
 #: Folder of example images beside the predictions.
 GALLERY = "gallery"
@@ -90,7 +90,12 @@ def predict_examples(
     n_sites, started_s = 0, time.perf_counter()
     for split, plate_id, shards in plates:
         sites = predictor.predict_plate(examples_dir, manifest, shards)
-        written.append(write_plate(out_dir, split, plate_id, join([sites, well_rows(sites)])))
+        rows = join([sites, well_rows(sites)])
+        # Not before: the mean over a well's sites is that of all their probabilities.
+        for key in (schema.PROBABILITIES, schema.BASELINE_PROBABILITIES):
+            if key in rows:
+                rows[key] = keep_top_k(rows[key], predictor.config.top_k)
+        written.append(write_plate(out_dir, split, plate_id, rows))
         n_sites += len(sites[schema.SITE_ID])
         if progress is not None:
             rate = n_sites / (time.perf_counter() - started_s)

@@ -177,9 +177,19 @@ def test_labels_are_the_models_even_if_the_graph_counts_otherwise(toy_screen, bu
         assert label == (other.classes.index(treatment) if treatment in other.classes else -1)
 
 
-def test_top_k(toy_screen, bundle) -> None:
-    rows = predict(toy_screen, bundle, top_k=2)
-    assert ((rows[schema.PROBABILITIES] > 0).sum(axis=1) == 2).all()
+def test_top_k_is_cut_after_the_mean_over_a_wells_sites(toy_screen, bundle, tmp_path) -> None:
+    folders = {k: str(tmp_path / str(k)) for k in (0, 1)}
+    for k, folder in folders.items():
+        config = PredictConfig(top_k=k, adapt_batch_norm=False, protocol_sites_per_plate=0)
+        examples = toy_screen.examples_dir
+        predict_examples(bundle, toy_screen.transform_dir, examples, folder, ["eval"], config)
+    rows = read_rows(folders[0])
+    whole, kept = rows[schema.PROBABILITIES], read_rows(folders[1])[schema.PROBABILITIES]
+    named = set(zip(rows[schema.WELL_ID], whole.argmax(axis=1), strict=True))
+    assert len(named) > len(set(rows[schema.WELL_ID]))  # the sites of some well disagree
+    assert ((kept > 0).sum(axis=1) == 1).all()
+    np.testing.assert_array_equal(kept.argmax(axis=1), whole.argmax(axis=1))
+    np.testing.assert_array_equal(kept.max(axis=1), whole.max(axis=1))
 
 
 def test_a_folder_of_examples_is_predicted_whole(toy_screen, bundle, tmp_path: Path) -> None:
