@@ -19,7 +19,9 @@ def ranks(probabilities_NK: ArrayLike, label_N: ArrayLike) -> NDArray[np.int64]:
     """Place of the true class among the predicted ones, 0 being the top, shape [N].
 
     Equal probabilities rank by class index, as ``argmax`` does, so that a model which
-    gives every class the same probability scores chance, not 100 %.
+    gives every class the same probability scores chance, not 100 %. A true class of
+    probability 0 was not predicted at all (only the largest were kept): it ranks K, behind
+    all classes.
 
     Raises
     ------
@@ -42,7 +44,8 @@ def ranks(probabilities_NK: ArrayLike, label_N: ArrayLike) -> NDArray[np.int64]:
     own = np.take_along_axis(probabilities, label[:, None], axis=1)
     above = (probabilities > own).sum(axis=1)
     earlier = np.arange(n_classes)[None, :] < label[:, None]
-    return (above + ((probabilities == own) & earlier).sum(axis=1)).astype(np.int64)
+    place = above + ((probabilities == own) & earlier).sum(axis=1)
+    return np.where(own[:, 0] > 0, place, n_classes).astype(np.int64)
 
 
 def top_k_correct(probabilities_NK: ArrayLike, label_N: ArrayLike, k: int = 1) -> NDArray[np.bool_]:

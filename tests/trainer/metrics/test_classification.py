@@ -43,6 +43,13 @@ def test_top_1_is_argmax_with_equal_probabilities_too():
     assert (probabilities.argmax(axis=1) == label).tolist() == [False, True, True]
 
 
+def test_a_class_that_was_cut_off_is_no_hit():
+    # Only the two largest of seven probabilities were kept.
+    assert ranks([[0, 0, 0, 0, 0, 0.6, 0.3]], [0]).tolist() == [7]
+    assert top_k_correct([[0, 0, 0, 0, 0, 0.6, 0.3]], [0], k=5).tolist() == [False]
+    assert ranks([[0, 0, 0, 0, 0, 0.6, 0.3]], [6]).tolist() == [1]
+
+
 def test_a_model_without_an_opinion_scores_chance():
     label = np.arange(50)
     assert top_k_correct(np.full((50, 50), 0.02), label).mean() == chance_level(50)
