@@ -65,6 +65,12 @@ def prepare(
     count_found(screen, config, listing)
     if (advice := near_miss(listing)) is not None:
         warnings.append(advice)
+    absent = [table for table in KAGGLE_TABLES if table not in screen.tables]
+    if screen.form == "kaggle" and absent and listing.files_without_rows:
+        warnings.append(
+            f"{', '.join(absent)} are not there, which would name the files without rows if this "
+            "is Kaggle's data; add them, or raise quality.max_excluded_share"
+        )
     options = ScanOptions(
         root=config.root,
         tables=screen.tables,

@@ -99,6 +99,7 @@ def assign_splits(screen: Screen, config: SplitConfig) -> Assignment:
     for needed in (schema.SPLIT_TRAIN, schema.SPLIT_EVAL):
         if needed not in chosen.values():
             warnings.append(_nothing_in(needed))
+    warnings += _unnamed_treatments(screen, chosen)
     apart = config.in_distribution_sites
     if config.mode == "wilds":
         apart = apart or WILDS_IN_DISTRIBUTION_SITES
@@ -266,6 +267,23 @@ def _check_classes(screen: Screen, assignment: Assignment) -> None:
                         "the class out"
                     )
                     break
+
+
+def _unnamed_treatments(screen: Screen, chosen: dict[str, str]) -> list[str]:
+    """Wells that nothing is learnt from, in experiments whose other wells are labelled."""
+    labelled = (schema.SPLIT_TRAIN, schema.SPLIT_EVAL, schema.SPLIT_TEST)
+    rows = [
+        screen.row_name(well.sites[0].table, well.sites[0].line)
+        for plate in screen.plates
+        for well in plate.wells
+        if chosen.get(plate.experiment) in labelled
+        and well.well_type == schema.WELL_TREATMENT
+        and not well.treatment
+    ]
+    if not rows:
+        return []
+    return [f"{len(rows)} treatment wells of labelled experiments name no treatment, so nothing "
+            f"is learnt from them: {_some(rows)}"]  # fmt: skip
 
 
 def _nothing_in(split: str) -> str:
