@@ -64,7 +64,8 @@ class TrainingConfig(TrainerConfig):
     #: ``tiny`` (demo, CPU), ``base`` (224 px) or ``full`` (512 px); every other key of this
     #: section takes its default from the preset.
     preset: Preset = "base"
-    #: Positive controls are classes too, as in WILDS; else treatments alone.
+    #: Controls, positive and negative, are classes too, as in WILDS; else treatments alone.
+    #: The gate and the page's accuracies are over treatment wells in either case.
     controls_as_classes: bool = False
 
     def trainer(self) -> TrainerConfig:

@@ -38,7 +38,7 @@ class PlateTransform(base_beam_component.BaseBeamComponent):
     normalizer
         How grey levels become model input.
     controls_as_classes
-        Positive controls count as classes too.
+        Controls, positive and negative, count as classes too.
     code_digest
         Digest of the code this step depends on; a new one makes it run again.
     """

@@ -89,14 +89,14 @@ def sum_by_plate(
     columns
         Arrays in the order of :data:`INPUT_KEYS`; the histogram is int64 [B, C*Q].
     controls_as_classes
-        Positive controls count as classes too.
+        Controls, positive and negative, count as classes too.
     """
     plate_B, experiment_B, cell_type_B, well_type_B, well_B, treatment_B, histogram_BX = columns
     well_type_B = well_type_B.astype(bytes)
     control_B = well_type_B == schema.WELL_NEGATIVE.encode()
     class_B = well_type_B == schema.WELL_TREATMENT.encode()
     if controls_as_classes:
-        class_B |= well_type_B == schema.WELL_POSITIVE.encode()
+        class_B |= control_B | (well_type_B == schema.WELL_POSITIVE.encode())
     for plate in np.unique(plate_B.astype(bytes)):
         here_B = plate_B.astype(bytes) == plate
         yield (
@@ -195,7 +195,7 @@ class FitNormaliser(beam.PTransform):
     config
         The normaliser to fit.
     controls_as_classes
-        Positive controls count as classes too.
+        Controls, positive and negative, count as classes too.
     text_path
         Where to write what was fitted as text, beside the graph; nowhere if None. (TFT
         1.21 cannot mix assets and values in one analyzer: a None among its default

@@ -46,7 +46,8 @@ def preprocessing_fn(
     center_BC, scale_BC = _center_scale(inputs, config, plate_index_B, center_PC, scale_PC)
     counted_B = inputs[schema.WELL_TYPE] == schema.WELL_TREATMENT
     if controls_as_classes:
-        counted_B |= inputs[schema.WELL_TYPE] == schema.WELL_POSITIVE
+        for control in (schema.WELL_POSITIVE, schema.WELL_NEGATIVE):
+            counted_B |= inputs[schema.WELL_TYPE] == control
     label_B = _find(inputs[schema.TREATMENT], class_K)
     unknown_B = tf.fill(tf.shape(label_B), tf.constant(schema.LABEL_UNKNOWN, tf.int64))
     return {

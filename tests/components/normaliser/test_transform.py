@@ -205,10 +205,11 @@ def test_experiment_and_controls_as_classes(screen: Any, run_transform: RunTrans
     for plate in ("HUVEC-10_1", "HUVEC-10_2"):
         np.testing.assert_allclose(table[plate][0], pixels.mean(1), rtol=RTOL)
         np.testing.assert_allclose(table[plate][1], pixels.std(1), rtol=RTOL)
-    assert read_classes(out) == ["sirna_1", "sirna_2", "sirna_10", "sirna_100"]
+    assert read_classes(out) == ["EMPTY", "sirna_1", "sirna_2", "sirna_10", "sirna_100"]
     transformed = load_transform(out)(parse([*screen.sites, stranger()], 3))
-    positive = [i.well_type == schema.WELL_POSITIVE for i, _ in screen.sites] + [False]
-    assert set(transformed[schema.LABEL].numpy()[positive]) == {3}
+    for kind, label in ((schema.WELL_NEGATIVE, 0), (schema.WELL_POSITIVE, 4)):
+        mine = [i.well_type == kind for i, _ in screen.sites] + [False]
+        assert set(transformed[schema.LABEL].numpy()[mine]) == {label}
     # A new plate of whatever experiment falls back on itself.
     own = stranger()[1].reshape(3, -1)
     np.testing.assert_allclose(transformed[schema.CENTER].numpy()[-1], own.mean(1), rtol=RTOL)
@@ -292,6 +293,19 @@ def test_pixels_are_never_read_by_the_analysis() -> None:
     columns = tft.get_analyze_input_columns(bound, specs, force_tf_compat_v1=False)
     assert sorted(columns) == sorted(INPUT_KEYS)
     assert schema.PIXELS not in tft.get_transform_input_columns(bound, specs, False)
+
+
+@pytest.mark.parametrize(("controls", "names"), [(False, {b"1"}), (True, {b"1", b"2", b"E"})])
+def test_controls_of_either_kind_are_classes_if_asked(controls: bool, names: set[bytes]) -> None:
+    """WILDS has 1,139 classes: 1,108 treatments, 30 positive controls and the untreated."""
+    from components.normaliser.counts import sum_by_plate
+
+    kinds = [schema.WELL_TREATMENT, schema.WELL_POSITIVE, schema.WELL_NEGATIVE, "treatment"]
+    texts = [[b"P_1"] * 4, [b"A"] * 4, [b"HUVEC"] * 4, [k.encode() for k in kinds]]
+    texts += [[b"B02", b"B03", b"B04", b"B05"], [b"1", b"2", b"E", b""]]
+    columns = (*(np.array(column, object) for column in texts), np.ones((4, 256), np.int64))
+    ((_, sums),) = sum_by_plate(columns, controls_as_classes=controls)
+    assert sums.treatments == names
 
 
 def test_one_name_for_two_plates_is_refused() -> None:
