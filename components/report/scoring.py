@@ -37,6 +37,8 @@ _IDENTITY = (
 _N_KAGGLE_TREATMENTS = 1108
 _ID_CODE = re.compile(r"[^_,\s]+_[0-9]+_[A-Z]+[0-9]{2}")
 _SIRNA = re.compile(r"(?:sirna_)?([0-9]+)", re.IGNORECASE)
+#: Names of the untreated control, a class where controls are, and its number.
+_UNTREATED = {"UNTREATED": "1138", "EMPTY": "1138"}
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,9 @@ class ScoringOutputs:
 def sirna_numbers(classes: Sequence[str]) -> list[int] | None:
     """Each class as Kaggle's integer, or None where one is no siRNA number.
 
-    Both forms are read: ``250`` and ``sirna_250``.
+    Both forms are read: ``250`` and ``sirna_250``; the untreated control has a name alone.
     """
-    matches = [_SIRNA.fullmatch(name) for name in classes]
+    matches = [_SIRNA.fullmatch(_UNTREATED.get(name, name)) for name in classes]
     if not matches or not all(matches):
         return None
     numbers = [int(m[1]) for m in matches if m]

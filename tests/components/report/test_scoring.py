@@ -85,6 +85,8 @@ def test_submission_is_sorted_integers_of_treatment_wells(tmp_path):
     [
         (["0", "7", "1107"], [0, 7, 1107]),
         (["sirna_250", "SIRNA_3"], [250, 3]),
+        (["sirna_250", "sirna_1108", "UNTREATED"], [250, 1108, 1138]),
+        (["250", "EMPTY"], [250, 1138]),
         (["A", "1"], None),
         (["1", "sirna_1"], None),
         ([], None),
