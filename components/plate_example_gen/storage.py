@@ -108,6 +108,8 @@ class LocalStorage:
                 return {entry.name for entry in entries if entry.is_file()}
         except (FileNotFoundError, NotADirectoryError):
             return set()
+        except OSError as error:
+            raise _cannot_list(folder, error) from None
 
     def walk(self, folder: str) -> Iterator[tuple[str, list[str]]]:
         yield from _walk(folder, set())
@@ -250,10 +252,17 @@ def _walk(folder: str, seen: set[tuple[int, int]]) -> Iterator[tuple[str, list[s
             entries = sorted(scan, key=lambda entry: entry.name)
     except FileNotFoundError:
         return
+    except OSError as error:
+        raise _cannot_list(folder, error) from None
     yield folder, [entry.name for entry in entries if entry.is_file()]
     for entry in entries:
         if entry.is_dir() and not entry.name.startswith("."):
             yield from _walk(entry.path, seen)
+
+
+def _cannot_list(folder: str, error: OSError) -> StorageError:
+    """An error, not an empty folder: all of its images would count as missing."""
+    return StorageError(f"cannot list the folder {folder} ({error.strerror}); make it readable")
 
 
 def _too_large(size: int, limit_bytes: int) -> StorageError:

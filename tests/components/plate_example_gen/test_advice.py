@@ -1,9 +1,14 @@
-"""Warnings that say what to do about a screen that is nearly right."""
+"""Warnings and errors that say what to do about a screen that is nearly right."""
 
 from __future__ import annotations
 
+import os
+
+import pytest
+
 from components.plate_example_gen.check import check_screen
 from components.plate_example_gen.config import QualityConfig, ScreenConfig
+from components.plate_example_gen.storage import StorageError
 
 
 def advice(root) -> list[str]:
@@ -32,3 +37,16 @@ def test_tables_of_controls_that_are_not_there_are_told(tmp_path):
     (folder / "B02_s1_w1.png").write_bytes(b"x")
     absent = "test.csv, train_controls.csv, test_controls.csv are not there, which would name"
     assert sum(warning.startswith(absent) for warning in advice(tmp_path)) == 1
+
+
+def test_a_folder_that_cannot_be_listed_is_no_empty_one(small_screen, monkeypatch):
+    closed, scandir = str(small_screen.root / "images" / "RPE-01"), os.scandir
+
+    def refuse(path):  # root may list everything, so the system's refusal is put in its place
+        if path == closed:
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(StorageError, match=r"RPE-01 \(Permission denied\); make it readable"):
+        advice(small_screen.root)
