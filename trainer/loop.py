@@ -70,9 +70,23 @@ class Loop:
         self._timer = _Timer(config.data.minibatch_size * strategy.num_replicas_in_sync)
 
     def restore(self) -> int:
-        """Go back to the newest whole checkpoint; returns the number of finished steps."""
+        """Go back to the newest whole checkpoint; returns the number of finished steps.
+
+        Raises
+        ------
+        PlatewiseError
+            It was made on another number of replicas: its steps are not steps of this run.
+        """
         state = self._checkpoints.restore()
         if state is not None:
+            here = self._strategy.num_replicas_in_sync
+            if state["n_replicas"] != here:
+                raise PlatewiseError(
+                    f"checkpoint {self._checkpoints.newest()} was made on {state['n_replicas']} "
+                    f"replicas, and here are {here}: a step there is another number of sites, so "
+                    "training cannot go on from it; use as many devices as before, or remove "
+                    "that folder to train from the start"
+                )
             self._done = state["step"]
             self._history = state["history"]
             self._epoch = Averages(state["epoch_sums"], state["epoch_steps"])
@@ -163,6 +177,7 @@ class Loop:
                 "history": self._history,
                 "epoch_sums": self._epoch.sums,
                 "epoch_steps": self._epoch.n_steps,
+                "n_replicas": self._strategy.num_replicas_in_sync,
             }
             self._checkpoints.save(self._done, state)
 

@@ -18,7 +18,7 @@ from trainer.artifact import HISTORY, WEIGHTS, read_trained
 from trainer.bundle import load_bundle
 from trainer.errors import PlatewiseError
 from trainer.loop import TrainingDiverged
-from trainer.strict import to_mapping
+from trainer.strict import digest, to_mapping
 from trainer.train import TrainResult, train
 
 
@@ -128,6 +128,25 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(undisturbed, toy_screen, t
     assert_same_weights(result.out_dir, undisturbed.out_dir)
     for row, expected in zip(result.trained.history, undisturbed.trained.history, strict=True):
         assert row == pytest.approx(expected)
+
+
+def test_a_checkpoint_of_another_number_of_replicas_is_refused(toy_screen, tmp_path) -> None:
+    """On another machine ``mirrored`` may find other devices: its steps mean other sites."""
+    often = {"checkpoint_every_steps": 3, "log_every_s": 0.0}
+
+    def stop(progress) -> None:
+        if progress.step >= 4:
+            raise StopTestError
+
+    with pytest.raises(StopTestError):
+        run(toy_screen, tmp_path, progress=stop, loop=often)
+    (sealed,) = (tmp_path / "checkpoints").glob("*/ckpt-3.json")
+    state = json.loads(json.loads(sealed.read_text())["state"])
+    assert state["n_replicas"] == 1
+    text = json.dumps(state | {"n_replicas": 4})
+    sealed.write_text(json.dumps({"state": text, "digest": digest(text)}))
+    with pytest.raises(PlatewiseError, match=r"ckpt-3 was made on 4 replicas, and here are 1"):
+        run(toy_screen, tmp_path, loop=often)
 
 
 _KILLED = """
