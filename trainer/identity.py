@@ -1,7 +1,8 @@
 """What makes two training runs the same run.
 
 A rerun of the pipeline gets a new output folder, so checkpoints live in a folder named by
-the digest of everything that decides the result: configuration, data, normaliser, code.
+the digest of everything that decides the result: configuration, data, normaliser, code and
+the libraries that compute.
 """
 
 from __future__ import annotations
@@ -47,9 +48,13 @@ def run_digest(
     config: TrainerConfig, shards: tuple[Shard, ...], normaliser: FittedNormaliser
 ) -> str:
     """Name of the checkpoint folder, 16 hexadecimal digits."""
+    import keras
+    import tensorflow as tf
+
     data = [(shard.plate_id, shard.name, shard.n_records, shard.crc32c) for shard in shards]
     fitted = hashlib.sha256(normaliser.to_json().encode()).hexdigest()
-    return digest(_deciding(config), data, fitted, code_digest())
+    libraries = (keras.__version__, tf.__version__)
+    return digest(_deciding(config), data, fitted, code_digest(), libraries)
 
 
 def code_digest() -> str:
