@@ -20,11 +20,13 @@ from components.report.data import (
     Training,
 )
 from components.report.evidence import read_screen_quality
+from components.report.verdict import join
 from trainer import schema
 from trainer.artifact import Trained, read_description
 from trainer.errors import PlatewiseError
 from trainer.manifest import Manifest, read_manifest
 from trainer.predictions import read_plates
+from trainer.transform_graph import read_normaliser
 
 #: Packages whose versions decide what a run gives.
 _PACKAGES = (
@@ -53,8 +55,10 @@ def collect(sources: ReportSources, out_dir: Path, run: RunFacts) -> ReportData:
     manifest = read_manifest(sources.examples) if sources.examples else None
     trained = _trained(sources)
     quality = read_screen_quality(sources.quality) if sources.quality else Quality()
+    notes = _normaliser_notes(sources.transform_graph)
     common: dict[str, Any] = {
         "quality": quality,
+        "notes": notes,
         "splits": _split_counts(manifest) if manifest else (),
         "config": _flat(sources.config),
         "versions": _versions(),
@@ -62,8 +66,8 @@ def collect(sources: ReportSources, out_dir: Path, run: RunFacts) -> ReportData:
     }
     if not sources.predictions:
         note = "This run has no predictions: it ended before them, and no accuracy is known."
-        training = _training(trained)
-        return ReportData("training", training=training, notes=(note,), **common)
+        common["notes"] = (note, *notes)
+        return ReportData("training", training=_training(trained), **common)
     if rows.splits(sources.predictions) == (schema.SPLIT_SCORE,):
         return ReportData("scoring", scoring=_scoring(sources, trained, out_dir), **common)
     return _training_page(sources, manifest, trained, common)
@@ -128,6 +132,21 @@ def _trained(sources: ReportSources) -> Trained | None:
             if tf.io.gfile.exists(path):
                 return read_description(path)
     return None
+
+
+def _normaliser_notes(transform_dir: str) -> tuple[str, ...]:
+    """Plates that were normalised otherwise than the configuration's method says."""
+    if not transform_dir:
+        return ()
+    fitted = read_normaliser(transform_dir)
+    wells = zip(fitted.plates, fitted.n_control_wells, strict=True)
+    bare = [plate for plate, n_wells in wells if not n_wells]
+    if fitted.config.method != "plate_controls" or not bare:
+        return ()
+    return (
+        f"{len(bare)} of {len(fitted.plates)} plates have no negative-control well and were "
+        f"normalised by the whole plate: {join(bare)}.",
+    )
 
 
 def _training(trained: Trained | None) -> Training:

@@ -16,10 +16,11 @@ from components.report.data import ComponentRun, ReportSources, RunFacts
 from components.report.write import write_report
 from trainer import predictions, schema
 from trainer.artifact import Trained
-from trainer.config import preset
+from trainer.config import NormalizerConfig, preset
 from trainer.errors import PlatewiseError
 from trainer.manifest import Manifest, write_manifest
 from trainer.strict import to_mapping
+from trainer.transform_graph import TEXT_NAME, FittedNormaliser
 
 CLASSES = tuple(f"sirna_{i}" for i in range(7))
 CHANNELS = ("nuclei", "actin")
@@ -165,6 +166,29 @@ def test_a_run_that_ended_early_has_a_page_that_says_so(sources, tmp_path):
     assert metrics["headline"] is None
     assert "ended before them" in metrics["notes"][0]
     assert [s["n_sites_expected"] for s in metrics["quality"]["splits"]] == [12, 48]
+
+
+@pytest.mark.parametrize(("method", "n_notes"), [("plate_controls", 1), ("plate_mean_std", 0)])
+def test_plates_without_controls_are_reported(sources, tmp_path, method, n_notes):
+    fitted = FittedNormaliser(
+        config=NormalizerConfig(method=method),
+        classes=CLASSES,
+        experiments=("HUVEC-01",),
+        cell_types=("HUVEC",),
+        plates=("HUVEC-01_1", "HUVEC-01_2"),
+        center_PC=np.zeros((2, 2), np.float32),
+        scale_PC=np.ones((2, 2), np.float32),
+        n_sites=(12, 12),
+        n_control_wells=(1, 0),
+    )
+    (tmp_path / TEXT_NAME).write_text(fitted.to_json())
+    metrics = write_report(
+        dataclasses.replace(sources, transform_graph=str(tmp_path)), tmp_path / "out"
+    )
+    assert len(metrics["notes"]) == n_notes
+    if n_notes:
+        assert metrics["notes"][0].startswith("1 of 2 plates have no negative-control well")
+        assert "HUVEC-01_2." in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_a_cut_shard_stops_the_report(sources, tmp_path):
