@@ -101,6 +101,7 @@ class _TableReader:
         self._named += [n for n in ("dataset", "cell_type") if f"{{{n}}}" in template]
         self._safe: set[str] = set()
         self._position: dict[str, int] = {}
+        self._n_columns = 0
         self._id: tuple[str, int] | None = None
         # Whether treatments are RxRx1's numbers, not names.
         self._numbered = form.name == "kaggle"
@@ -130,7 +131,10 @@ class _TableReader:
             raise ScreenError(f"cannot read table {path} ({error.strerror or error})") from None
 
     def _read_header(self, header: list[str]) -> None:
+        self._n_columns = len(header)
         for ours, theirs in self._form.columns.items():
+            if header.count(theirs) > 1:
+                raise ScreenError(f"{self._table} has two columns {theirs!r}; rename one of them")
             if theirs in header:
                 self._position[ours] = header.index(theirs)
             elif self._form.name == "columns":
@@ -164,6 +168,7 @@ class _TableReader:
         if "experiment" not in value and identifier.count("_") >= 2:
             value["experiment"], value["plate"], value["well"] = identifier.rsplit("_", 2)
         try:
+            self._check_length(cells)
             for name in self._named:
                 if name != "dataset" or not self._form.dataset:
                     self._check_name(name, value.get(name, ""))
@@ -185,6 +190,14 @@ class _TableReader:
             treatment,
             self._form.dataset or value.get("dataset", ""),
         )
+
+    def _check_length(self, cells: list[str]) -> None:
+        """A comma too many, or a row cut short, would put values into the wrong columns."""
+        if len(cells) < self._n_columns or any(cells[self._n_columns :]):
+            raise ScreenError(
+                f"{len(cells)} cells, where the header names {self._n_columns} columns; put text "
+                "that holds a comma into double quotes"
+            )
 
     def _check_name(self, column: str, text: str) -> None:
         if text in self._safe:

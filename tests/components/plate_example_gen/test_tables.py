@@ -174,6 +174,18 @@ def test_a_label_out_of_range_is_neither_control_nor_class(tmp_path, number):
     assert problem(tmp_path).startswith(f"train.csv line 2: column sirna is {number!r}; siRNAs are")
 
 
+@pytest.mark.parametrize(
+    ("cells", "n"), [("1,2-diol,RPE-01,1,B04", 5), ("x,RPE-01,1", 3), ("x,RPE-01,1,B04,,1", 6)]
+)
+def test_a_row_of_another_length_is_told(tmp_path, cells, n):
+    good = '"1,2-diol",RPE-01,1,B02\nx,RPE-01,1,B03,\n'  # a comma at the end is harmless
+    write(tmp_path, {"train.csv": f"sirna,experiment,plate,well\n{good}{cells}\n"})
+    assert problem(tmp_path).startswith(
+        f"train.csv line 4: {n} cells, where the header names 4 columns; put text"
+    )
+    assert [w.treatment for w in read(tmp_path).plates[0].wells] == ["1,2-diol", "x"]
+
+
 def test_plates_with_one_name_are_told(tmp_path):
     text = "a,b,c\nx_1,2,A1\nx,1_2,A1\n"
     (tmp_path / "metadata.csv").write_text(text)
@@ -188,6 +200,7 @@ def test_plates_with_one_name_are_told(tmp_path):
         (b"", "is empty"),
         (b"\n\n", "is empty"),
         (b"a,b\n1,2\n", "has no column 'experiment'; it has a, b"),
+        (b"experiment,plate,well,well\n", "two columns 'well'"),
         (b"experiment;plate;well\nx;1;A1\n", "not by ';'"),
         (b'experiment,plate,well\nx,1,"A1\nx,1,A2\n', "line 3: not a table .* not closed"),
         (b"experiment,plate,well\nx,1,\xff\xfe\n", "not UTF-8"),
