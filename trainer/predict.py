@@ -134,12 +134,21 @@ class Predictor:
         # The graph may have been fitted on a screen with other treatments than the model's.
         known = rows[schema.LABEL] >= 0
         rows[schema.LABEL][known] = self._to_label[rows[schema.LABEL][known]]
-        if self._baseline and split == schema.SPLIT_EVAL:
+        if self._baseline and split == schema.SPLIT_EVAL and self._baseline_fits(manifest):
             reader = self._baseline[members[0].plate_id in self._baseline_plates]
             found = self._rows(plate, reader)[schema.PROBABILITIES]
             brought = np.where(self._from_baseline >= 0, found[:, self._from_baseline], 0.0)
             rows[schema.BASELINE_PROBABILITIES] = brought.astype(np.float32)
         return rows | self._fidelity_columns(plate, measure=split != schema.SPLIT_TRAIN)
+
+    def _baseline_fits(self, manifest: Manifest) -> bool:
+        """Whether the second model can read these sites: their channels may have changed."""
+        try:
+            _check_shape("the screen", manifest, self._baseline[True].bundle)
+        except PlatewiseError as error:
+            _LOG.warning("no comparison with the latest blessed model: %s", error)
+            return False
+        return True
 
     def _compile(self, bundle: Bundle, transform: Callable) -> _Reader:
         def prepare(element: dict[str, tf.Tensor]) -> tf.Tensor:

@@ -170,6 +170,20 @@ def test_a_baseline_is_brought_into_the_order_of_the_classes(toy_screen, bundle)
     np.testing.assert_array_equal(rows[schema.BASELINE_PROBABILITIES], expected)
 
 
+def test_a_baseline_of_other_channels_or_size_is_left_out(toy_screen, bundle, caplog) -> None:
+    """The screen may have changed since; the new model must not wait for the old one."""
+    for change, reason in (
+        ({"n_channels": 6}, "has 2 channels, but the model was trained on 6"),
+        ({"image_size_px": 64}, "but the network sees 64 x 64 px"),
+    ):
+        model = dataclasses.replace(bundle.config.model, **change)
+        old = dataclasses.replace(bundle, config=dataclasses.replace(bundle.config, model=model))
+        rows = predict(toy_screen, bundle, baseline=(old, toy_screen.transform_dir))
+        assert schema.BASELINE_PROBABILITIES not in rows and schema.PROBABILITIES in rows
+        assert "no comparison with the latest blessed model" in caplog.text
+        assert reason in caplog.text
+
+
 def test_labels_are_the_models_even_if_the_graph_counts_otherwise(toy_screen, bundle) -> None:
     other = dataclasses.replace(bundle, classes=("7", "31", "2", "x"))
     rows = predict(toy_screen, other)
