@@ -87,6 +87,8 @@ def count_found(screen: Screen, config: ScreenConfig, listing: Listing) -> None:
 
 def near_miss(listing: Listing) -> str | None:
     """Advice where rows and files would meet but for how a name is written."""
+    if not listing.files_without_rows:
+        return None
     strays = {_plain(path): path for path in listing.files_without_rows}
     missed = [row for row in listing.rows_without_files if _plain(row.path) in strays]
     if not missed:
