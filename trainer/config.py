@@ -189,6 +189,13 @@ class OptimizerConfig:
     weight_decay: float = 1e-4
     clip_global_norm: float = 1.0
 
+    def __post_init__(self) -> None:
+        for name in ("peak_learning_rate", "clip_global_norm"):
+            _require(getattr(self, name) > 0, f"{name} must be positive")
+        for name in ("warmup_share", "final_learning_rate_share"):
+            _require(0 <= getattr(self, name) <= 1, f"{name} must lie in 0..1")
+        _require(self.weight_decay >= 0, "weight_decay must be >= 0")
+
 
 @dataclass(frozen=True)
 class DataConfig:
@@ -202,6 +209,10 @@ class DataConfig:
     shuffle_sites: int = 616
     #: Keep the compressed records in memory after the first epoch (small screens).
     cache_in_memory: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("minibatch_size", "open_plates", "shuffle_sites"):
+            _require(getattr(self, name) >= 1, f"{name} must be at least 1")
 
 
 @dataclass(frozen=True)
@@ -222,6 +233,7 @@ class LoopConfig:
 
     def __post_init__(self) -> None:
         _require(self.epochs >= 1, "epochs must be at least 1")
+        _require(0 <= self.seed < 2**31, f"seed must lie in 0..{2**31 - 1}")
 
 
 @dataclass(frozen=True)
@@ -238,6 +250,12 @@ class PredictConfig:
     protocol_read_sigma_grey_levels: float = 10.0
     #: Sites per plate measured under the protocol (0 switches it off).
     protocol_sites_per_plate: int = 8
+
+    def __post_init__(self) -> None:
+        _require(self.minibatch_size >= 1, "minibatch_size must be at least 1")
+        _require(self.protocol_peak_photons > 0, "protocol_peak_photons must be positive")
+        for name in ("top_k", "protocol_read_sigma_grey_levels", "protocol_sites_per_plate"):
+            _require(getattr(self, name) >= 0, f"{name} must be >= 0")
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ def mappings(draw: st.DrawFn) -> dict[str, Any]:
         "training": {
             "preset": draw(st.sampled_from(["tiny", "base", "full"])),
             "controls_as_classes": draw(st.booleans()),
-            "loop": {"epochs": draw(st.integers(1, 1000)), "seed": draw(st.integers(0, 2**31))},
+            "loop": {"epochs": draw(st.integers(1, 1000)), "seed": draw(st.integers(0, 2**31 - 1))},
             "optimizer": {"peak_learning_rate": draw(st.floats(1e-9, 1.0))},
             "model": {"tiny_widths": draw(st.lists(st.integers(1, 512), min_size=1, max_size=4))},
         },

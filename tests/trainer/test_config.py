@@ -30,6 +30,29 @@ def test_denoiser_geometry_is_checked_before_any_training() -> None:
         ModelConfig(image_size_px=100, denoiser_widths=(8, 16, 32), space_to_depth=2)
 
 
+@pytest.mark.parametrize(
+    ("section", "name", "value"),
+    [
+        ("optimizer", "peak_learning_rate", 0.0),
+        ("optimizer", "clip_global_norm", 0.0),
+        ("optimizer", "warmup_share", 1.5),
+        ("optimizer", "weight_decay", -0.1),
+        ("data", "minibatch_size", 0),
+        ("data", "open_plates", 0),
+        ("loop", "seed", -1),
+        ("loop", "seed", 2**31),
+        ("predict", "minibatch_size", 0),
+        ("predict", "protocol_peak_photons", 0.0),
+        ("predict", "top_k", -1),
+    ],
+)
+def test_values_that_would_fail_in_the_middle_of_a_run_are_refused(
+    section: str, name: str, value: float
+) -> None:
+    with pytest.raises(ConfigError, match=f"{name} must"):
+        preset("tiny", {section: {name: value}})
+
+
 def test_normaliser_percentiles_are_ordered() -> None:
     with pytest.raises(ConfigError, match="low < high"):
         NormalizerConfig(low_percentile=99, high_percentile=1)
