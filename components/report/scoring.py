@@ -182,11 +182,16 @@ def _exact(value: Any) -> Any:
 
 
 class _Submission:
-    """Collects ``id_code,sirna`` for Kaggle's competition."""
+    """Collects ``id_code,sirna`` for Kaggle's competition.
+
+    A folder of the competition holds training wells too; those, whose treatments its tables
+    name, are not to be submitted. Where every treatment is known, all wells are.
+    """
 
     def __init__(self, classes: Sequence[str]) -> None:
         self._numbers = sirna_numbers(classes)
         self._rows: list[tuple[str, int]] = []
+        self._known: list[tuple[str, int]] = []
         self.because = ""
         if self._numbers is None:
             self.because = "the model's treatments are not siRNA numbers."
@@ -208,10 +213,12 @@ class _Submission:
                 return
             best = np.asarray(chunk[schema.PROBABILITIES][i])[self._allowed].argmax()
             assert self._numbers is not None  # otherwise there would be a reason
-            self._rows.append((code, self._numbers[int(self._allowed[best])]))
+            rows_of_kind = self._known if chunk[schema.TREATMENT][i] else self._rows
+            rows_of_kind.append((code, self._numbers[int(self._allowed[best])]))
 
     def write(self, path: Path) -> int | None:
-        if not self.because and not self._rows:
+        submitted = self._rows or self._known
+        if not self.because and not submitted:
             self.because = "no treatment well was predicted."
         if self.because:
             path.unlink(missing_ok=True)
@@ -220,6 +227,6 @@ class _Submission:
         with temporary.open("w", newline="", encoding="utf-8") as stream:
             writer = csv.writer(stream, lineterminator="\n")
             writer.writerow(("id_code", "sirna"))
-            writer.writerows(sorted(self._rows))
+            writer.writerows(sorted(submitted))
         temporary.replace(path)
-        return len(self._rows)
+        return len(submitted)

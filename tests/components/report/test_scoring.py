@@ -23,6 +23,7 @@ def chunk(plate: int, wells: int = 4, seed: int = 0, classes: int = 12) -> dict[
         "plate_id": f"HUVEC-01_{plate}",
         "cell_type": "HUVEC",
         "well_type": "treatment",
+        "treatment": "",
     }
     columns: dict[str, np.ndarray] = {
         key: np.array([value] * len(rows), object) for key, value in text.items()
@@ -78,6 +79,18 @@ def test_submission_is_sorted_integers_of_treatment_wells(tmp_path):
     assert lines == ["id_code,sirna"] + [
         f"{code},{i}" for code, i in zip(plates[1]["well_id"][wells], best, strict=True)
     ]
+
+
+@pytest.mark.parametrize(("labelled", "plates"), [((1,), {"2", "3"}), ((1, 2, 3), {"1", "2", "3"})])
+def test_wells_that_the_tables_label_are_not_submitted_beside_others(tmp_path, labelled, plates):
+    """Kaggle's folder holds train.csv beside test.csv, and scoring reads all of it."""
+    chunks = [chunk(plate) for plate in (1, 2, 3)]
+    for plate in labelled:
+        chunks[plate - 1]["treatment"][:] = "7"
+    written = write_scoring_outputs(chunks, tmp_path, CLASSES)
+    lines = (tmp_path / "submission.csv").read_text().splitlines()[1:]
+    assert {line.split("_")[1] for line in lines} == plates
+    assert written.n_submission_rows == len(lines) == 4 * len(plates)
 
 
 @pytest.mark.parametrize(
