@@ -26,6 +26,7 @@ from trainer.artifact import Trained, read_description
 from trainer.errors import PlatewiseError
 from trainer.manifest import Manifest, read_manifest
 from trainer.predictions import read_plates
+from trainer.strict import to_mapping
 from trainer.transform_graph import read_normaliser
 
 #: Packages whose versions decide what a run gives.
@@ -40,6 +41,8 @@ _PACKAGES = (
     "numpy",
     "imagecodecs",
 )
+#: Sections of a configuration that scoring reads.
+_SCORING_READS = ("run", "screen", "quality", "beam")
 #: Where a trained network is described, relative to a model's folder or its run's.
 _DESCRIPTIONS = ("Format-Serving/platewise/trainer.json", "platewise/trainer.json", "trainer.json")
 
@@ -69,7 +72,9 @@ def collect(sources: ReportSources, out_dir: Path, run: RunFacts) -> ReportData:
         common["notes"] = (note, *notes)
         return ReportData("training", training=_training(trained), **common)
     if rows.splits(sources.predictions) == (schema.SPLIT_SCORE,):
-        return ReportData("scoring", scoring=_scoring(sources, trained, out_dir), **common)
+        scored = _scoring(sources, trained, out_dir)
+        common["config"] = _flat(_scoring_config(sources, trained))
+        return ReportData("scoring", scoring=scored, **common)
     return _training_page(sources, manifest, trained, common)
 
 
@@ -121,6 +126,17 @@ def _scoring(sources: ReportSources, trained: Trained | None, out_dir: Path) -> 
         n_submission_rows=written.n_submission_rows,
         no_submission_because=written.no_submission_because,
     )
+
+
+def _scoring_config(sources: ReportSources, trained: Trained | None) -> dict[str, Any]:
+    """What decided a scoring run: little of its configuration, the rest came with the model."""
+    used = {name: sources.config[name] for name in _SCORING_READS if name in sources.config}
+    model: dict[str, Any] = {}
+    if trained is not None:
+        model["predict"] = to_mapping(trained.config.predict)
+    if sources.transform_graph:
+        model["normalizer"] = to_mapping(read_normaliser(sources.transform_graph).config)
+    return used | {"model": model}
 
 
 def _trained(sources: ReportSources) -> Trained | None:

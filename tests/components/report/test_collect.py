@@ -208,6 +208,10 @@ def test_scoring_writes_tables_and_its_own_page(sources, tmp_path):
     assert metrics["kind"] == "scoring" and metrics["headline"] is None
     assert metrics["scoring"]["unknown_plates"] == ["U2OS-09_2"]
     assert metrics["scoring"]["n_submission_rows"] == 12
+    # Only what decided these predictions: of the configuration's own part, or the model's.
+    assert metrics["config"]["run.name"] == "demo"
+    assert metrics["config"]["model.predict.adapt_batch_norm"] is True
+    assert not [key for key in metrics["config"] if key.startswith("training")]
     wells = pd.read_csv(out / "predictions_wells.csv")
     read = predictions.read_rows(str(folder))
     keep = read[schema.LEVEL] == schema.LEVEL_WELL
