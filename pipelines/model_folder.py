@@ -6,7 +6,8 @@ import hashlib
 import os
 from pathlib import Path
 
-from trainer.config import NormalizerConfig
+from trainer.artifact import DESCRIPTION, read_description
+from trainer.config import NormalizerConfig, PredictConfig
 from trainer.errors import PlatewiseError
 from trainer.transform_graph import read_normaliser
 
@@ -68,6 +69,11 @@ def _checked(folder: Path) -> Path:
 def normalizer_of(model: Path) -> NormalizerConfig:
     """The normaliser that a model was trained with: new plates need the same."""
     return read_normaliser(str(model / _TRANSFORM)).config
+
+
+def predict_config_of(model: Path) -> PredictConfig:
+    """How a model reads plates, as it was trained to."""
+    return read_description(str(model / "platewise" / DESCRIPTION)).config.predict
 
 
 def model_digest(model: Path) -> str:

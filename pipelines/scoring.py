@@ -28,7 +28,8 @@ def create_pipeline(config: PlatewiseConfig, model: Path, target: Target = "loca
     Parameters
     ----------
     config
-        Screen, quality and run; the rest comes with the model.
+        Screen, quality, run and how to read plates (``training.predict``); the rest comes
+        with the model.
     model
         From :func:`pipelines.model_folder.find_model`.
     target
@@ -61,6 +62,7 @@ def create_pipeline(config: PlatewiseConfig, model: Path, target: Target = "loca
         examples=example_gen.outputs["examples"],
         transform_graph=transform.outputs["transform_graph"],
         model=importer.outputs["result"],
+        predict=config.training.predict,
         model_digest=model_digest(model),
         code_digest=code_digest("components.predictor.component"),
     )

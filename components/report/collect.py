@@ -132,8 +132,9 @@ def _scoring_config(sources: ReportSources, trained: Trained | None) -> dict[str
     """What decided a scoring run: little of its configuration, the rest came with the model."""
     used = {name: sources.config[name] for name in _SCORING_READS if name in sources.config}
     model: dict[str, Any] = {}
-    if trained is not None:
-        model["predict"] = to_mapping(trained.config.predict)
+    given = sources.config.get("training", {}).get("predict")
+    if given or trained is not None:
+        model["predict"] = given or to_mapping(trained.config.predict)  # type: ignore[union-attr]
     if sources.transform_graph:
         model["normalizer"] = to_mapping(read_normaliser(sources.transform_graph).config)
     return used | {"model": model}

@@ -12,7 +12,8 @@ from pipelines.logs import Terminal, log_file
 _DESCRIPTION = """\
 Predict the treatments of a screen's plates with a trained model. No labels are needed: the
 normaliser is fitted anew on the plates at hand. Written under OUT: predictions per site and
-per well as CSV and Parquet, submission.csv where the screen's ids are Kaggle's, and a page."""
+per well as CSV and Parquet, submission.csv where the screen's ids are Kaggle's, and a page.
+--training.predict.adapt_batch_norm false keeps the BatchNorm statistics of training."""
 
 
 def add_parser(commands: Any) -> None:
@@ -37,11 +38,13 @@ def add_parser(commands: Any) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Run the command."""
-    from pipelines.commands.scoring_run import configuration, run_scoring
+    from pipelines.commands.scoring_run import configuration, refuse_unread, run_scoring
 
-    config = configuration(args.config, flags_of(args), args.screen, args.out)
+    flags = flags_of(args)
+    refuse_unread(flags)
+    config = configuration(args.config, flags, args.screen, args.out)
 
     def work(terminal: Terminal) -> int:
-        return run_scoring(config, args.model, terminal)
+        return run_scoring(config, args.model, terminal, flags)
 
     return guarded(work, log_file(Path(config.run.folder) / "logs", "predict"), args.debug)

@@ -14,7 +14,7 @@ import pytest
 from components.report.data import RunFacts
 from pipelines.commands.demo_screen import ensure_demo_screen
 from pipelines.commands.page import tell_page, write_page
-from pipelines.commands.scoring_run import configuration
+from pipelines.commands.scoring_run import configuration, refuse_unread
 from pipelines.commands.training_run import refuse_other_kind, run_pipeline, training_shown
 from pipelines.config import PlatewiseConfig, load
 from pipelines.local import ComponentFailed
@@ -23,6 +23,7 @@ from pipelines.progress import Progress
 from pipelines.run_record import RECORD_NAME, RunRecord, read_record
 from trainer.errors import PlatewiseError
 from trainer.simulation import tiny_config
+from trainer.strict import ConfigError
 
 
 @pytest.fixture
@@ -178,3 +179,13 @@ def test_the_current_folder_can_be_the_one_of_a_scoring_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert configuration(None, [], "s", ".").run.folder == str(tmp_path)
+
+
+@pytest.mark.parametrize("key", ["normalizer.method", "training.loop.seed", "evaluation.slices"])
+def test_scoring_refuses_flags_that_the_model_decides(key: str) -> None:
+    with pytest.raises(ConfigError, match=f"does not read --{key}"):
+        refuse_unread([("run.name", "mine"), (key, "x")])
+
+
+def test_scoring_takes_flags_of_its_own() -> None:
+    refuse_unread([("run.name", "a"), ("training.predict.adapt_batch_norm", "false")])
