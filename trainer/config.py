@@ -10,111 +10,10 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from trainer.input_config import AugmentConfig, NoiseConfig, require
+from trainer.input_config import NormalizerConfig as NormalizerConfig
 from trainer.schema import N_CHANNELS
 from trainer.strict import ConfigError, build, to_mapping
-
-NormalizerMethod = Literal[
-    "plate_mean_std",
-    "plate_median_mad",
-    "plate_percentiles",
-    "plate_controls",
-    "experiment_mean_std",
-    "image_mean_std",
-    "none",
-]
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ConfigError(message)
-
-
-@dataclass(frozen=True)
-class NormalizerConfig:
-    """How grey levels become model input: ``(grey - center) / scale`` per channel."""
-
-    method: NormalizerMethod = "plate_mean_std"
-    #: Percentiles (0..100) that ``plate_percentiles`` maps to 0 and 1.
-    low_percentile: float = 1.0
-    high_percentile: float = 99.0
-    #: ``plate_controls``: the whole plate weighs as much as this many control wells, so
-    #: a plate with one control well (most of RxRx1) is pulled towards its plate.
-    control_shrinkage_wells: float = 4.0
-    #: ``plate_controls`` on a plate without controls: use the whole plate, or stop.
-    without_controls: Literal["plate", "error"] = "plate"
-    #: A plate the table does not hold: its own image's statistics, or an error.
-    unknown_plate: Literal["image", "error"] = "image"
-    #: Smallest scale, grey levels; keeps a constant channel finite.
-    scale_floor_grey_levels: float = 0.5
-
-    def __post_init__(self) -> None:
-        _require(
-            0 <= self.low_percentile < self.high_percentile <= 100,
-            f"percentiles must satisfy 0 <= low < high <= 100; got "
-            f"{self.low_percentile} and {self.high_percentile}",
-        )
-        _require(self.scale_floor_grey_levels > 0, "scale_floor_grey_levels must be positive")
-        _require(self.control_shrinkage_wells >= 0, "control_shrinkage_wells must be >= 0")
-
-
-@dataclass(frozen=True)
-class NoiseConfig:
-    """Noise injected in raw grey levels while training (see ``trainer/noise.py``).
-
-    y = alpha * Poisson(x / alpha) + N(0, sigma^2), then impulses of density p.
-    """
-
-    enabled: bool = True
-    #: Peak photons at grey level 255, drawn log-uniformly.
-    peak_photons_low: float = 10.0
-    peak_photons_high: float = 1000.0
-    #: Read-noise sigma, grey levels, drawn uniformly.
-    read_sigma_low_grey_levels: float = 0.0
-    read_sigma_high_grey_levels: float = 50.0
-    #: Share of images that get impulses, and their density (share of pixels).
-    impulse_share: float = 0.5
-    impulse_density_low: float = 0.001
-    impulse_density_high: float = 0.3
-    #: Share of images whose noisy grey levels are clipped to 0..255 and rounded.
-    quantise_share: float = 0.5
-    #: Share of images left as they are.
-    identity_share: float = 0.05
-
-    def __post_init__(self) -> None:
-        _require(
-            0 < self.peak_photons_low <= self.peak_photons_high,
-            "peak_photons_low must be positive and at most peak_photons_high",
-        )
-        _require(
-            0 <= self.read_sigma_low_grey_levels <= self.read_sigma_high_grey_levels,
-            "read_sigma_low_grey_levels must be >= 0 and at most read_sigma_high_grey_levels",
-        )
-        for name in ("impulse_share", "quantise_share", "identity_share", "impulse_density_high"):
-            _require(0 <= getattr(self, name) <= 1, f"{name} must lie in 0..1")
-        _require(
-            0 <= self.impulse_density_low <= self.impulse_density_high,
-            "impulse_density_low must be >= 0 and at most impulse_density_high",
-        )
-
-
-@dataclass(frozen=True)
-class AugmentConfig:
-    """Random changes to a training image, after normalisation."""
-
-    flips: bool = True
-    quarter_turns: bool = True
-    #: Each channel becomes a*x + b: a in 1 +- gain, b in +- offset (normalised units).
-    gain_jitter: float = 0.1
-    offset_jitter: float = 0.1
-    #: Probability that a minibatch is mixed by CutMix, and its Beta parameter.
-    cutmix_probability: float = 0.5
-    cutmix_alpha: float = 1.0
-
-    def __post_init__(self) -> None:
-        _require(0 <= self.gain_jitter < 1, "gain_jitter must lie in 0..1, below 1")
-        _require(self.offset_jitter >= 0, "offset_jitter must be >= 0")
-        _require(0 <= self.cutmix_probability <= 1, "cutmix_probability must lie in 0..1")
-        _require(self.cutmix_alpha > 0, "cutmix_alpha must be positive")
 
 
 @dataclass(frozen=True)
@@ -145,21 +44,21 @@ class ModelConfig:
     def __post_init__(self) -> None:
         for name in ("denoiser_widths", "tiny_widths"):
             widths = getattr(self, name)
-            _require(
+            require(
                 len(widths) > 0 and min(widths) > 0,
                 f"{name} must list one or more positive widths; got {list(widths)}",
             )
         for name in ("n_channels", "image_size_px", "space_to_depth", "embedding_dim"):
-            _require(getattr(self, name) >= 1, f"{name} must be at least 1")
+            require(getattr(self, name) >= 1, f"{name} must be at least 1")
         levels = len(self.denoiser_widths) - 1
         multiple = self.space_to_depth * 2**levels if self.denoiser else 1
-        _require(
+        require(
             self.image_size_px % multiple == 0,
             f"image_size_px must be a multiple of {multiple} for this denoiser; "
             f"got {self.image_size_px}",
         )
-        _require(0 <= self.dropout < 1, "dropout must lie in 0..1, below 1")
-        _require(0 <= self.task_gradient_share <= 1, "task_gradient_share must lie in 0..1")
+        require(0 <= self.dropout < 1, "dropout must lie in 0..1, below 1")
+        require(0 <= self.task_gradient_share <= 1, "task_gradient_share must lie in 0..1")
 
 
 @dataclass(frozen=True)
@@ -175,8 +74,8 @@ class LossConfig:
 
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):
-            _require(getattr(self, f.name) >= 0, f"{f.name} must be >= 0")
-        _require(self.label_smoothing < 1, "label_smoothing must be below 1")
+            require(getattr(self, f.name) >= 0, f"{f.name} must be >= 0")
+        require(self.label_smoothing < 1, "label_smoothing must be below 1")
 
 
 @dataclass(frozen=True)
@@ -191,10 +90,10 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         for name in ("peak_learning_rate", "clip_global_norm"):
-            _require(getattr(self, name) > 0, f"{name} must be positive")
+            require(getattr(self, name) > 0, f"{name} must be positive")
         for name in ("warmup_share", "final_learning_rate_share"):
-            _require(0 <= getattr(self, name) <= 1, f"{name} must lie in 0..1")
-        _require(self.weight_decay >= 0, "weight_decay must be >= 0")
+            require(0 <= getattr(self, name) <= 1, f"{name} must lie in 0..1")
+        require(self.weight_decay >= 0, "weight_decay must be >= 0")
 
 
 @dataclass(frozen=True)
@@ -212,7 +111,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         for name in ("minibatch_size", "open_plates", "shuffle_sites"):
-            _require(getattr(self, name) >= 1, f"{name} must be at least 1")
+            require(getattr(self, name) >= 1, f"{name} must be at least 1")
 
 
 @dataclass(frozen=True)
@@ -232,8 +131,8 @@ class LoopConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _require(self.epochs >= 1, "epochs must be at least 1")
-        _require(0 <= self.seed < 2**31, f"seed must lie in 0..{2**31 - 1}")
+        require(self.epochs >= 1, "epochs must be at least 1")
+        require(0 <= self.seed < 2**31, f"seed must lie in 0..{2**31 - 1}")
 
 
 @dataclass(frozen=True)
@@ -252,10 +151,10 @@ class PredictConfig:
     protocol_sites_per_plate: int = 8
 
     def __post_init__(self) -> None:
-        _require(self.minibatch_size >= 1, "minibatch_size must be at least 1")
-        _require(self.protocol_peak_photons > 0, "protocol_peak_photons must be positive")
+        require(self.minibatch_size >= 1, "minibatch_size must be at least 1")
+        require(self.protocol_peak_photons > 0, "protocol_peak_photons must be positive")
         for name in ("top_k", "protocol_read_sigma_grey_levels", "protocol_sites_per_plate"):
-            _require(getattr(self, name) >= 0, f"{name} must be >= 0")
+            require(getattr(self, name) >= 0, f"{name} must be >= 0")
 
 
 @dataclass(frozen=True)
