@@ -61,13 +61,14 @@ def create_pipeline(config: PlatewiseConfig, target: Target = "local") -> Pipeli
         model_blessing=Channel(type=standard_artifacts.ModelBlessing),
         candidate=trainer.outputs["model"],
     ).with_id("LatestBlessedModel")
+    to_beat = baseline.outputs["model"] if config.evaluation.compare_with_baseline else None
 
     # 5. Read every plate once with both models; only small rows come out.
     predictor = PlatePredictor(
         examples=example_gen.outputs["examples"],
         transform_graph=transform.outputs["transform_graph"],
         model=trainer.outputs["model"],
-        baseline_model=baseline.outputs["model"],
+        baseline_model=to_beat,
         predict=config.training.predict,
         code_digest=code_digest("components.predictor.component"),
     )
@@ -76,7 +77,7 @@ def create_pipeline(config: PlatewiseConfig, target: Target = "local") -> Pipeli
     evaluator = PlateEvaluator(
         predictions=predictor.outputs["predictions"],
         model=trainer.outputs["model"],
-        baseline_model=baseline.outputs["model"],
+        baseline_model=to_beat,
         config=config.evaluation,
         code_digest=code_digest("components.evaluator.component"),
     )

@@ -16,9 +16,10 @@ from tfx.utils import path_utils
 from components.trainer.executor import PROGRESS_LOGGER, TRANSFORM_IN_MODEL
 from trainer.bundle import load_bundle
 from trainer.config import PredictConfig
+from trainer.errors import PlatewiseError
 from trainer.predict import Baseline
 from trainer.predict_examples import PredictionProgress, predict_examples
-from trainer.strict import build
+from trainer.strict import ConfigError, build
 
 
 class PlatePredictorExecutor(base_executor.BaseExecutor):
@@ -64,7 +65,14 @@ def _baseline(models: list[types.Artifact]) -> Baseline | None:
     if not models:
         return None
     folder = model_folder(artifact_utils.get_single_uri(models))
-    return load_bundle(folder), os.path.join(folder, TRANSFORM_IN_MODEL)
+    try:
+        return load_bundle(folder), os.path.join(folder, TRANSFORM_IN_MODEL)
+    except (PlatewiseError, ConfigError) as error:
+        # An older version's model must not stop a new one for good.
+        logging.getLogger(__name__).warning(
+            "the latest blessed model cannot be read, so nothing is compared with it: %s", error
+        )
+        return None
 
 
 def _tell(progress: PredictionProgress) -> None:
