@@ -13,7 +13,7 @@ help:  ## Show this list
 
 setup: $(VENV)/.installed  ## Make .venv from the locked packages, with .venv/bin/platewise in it
 
-$(VENV)/.installed: requirements.lock pyproject.toml infra/lock/install.sh
+$(VENV)/.installed: requirements.lock pyproject.toml infra/lock/install.sh $(wildcard components/*/*.c)
 	@sh infra/lock/install.sh $(VENV)
 
 demo: setup  ## Simulate a small screen, run the whole pipeline on it, write a report

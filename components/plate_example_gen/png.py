@@ -19,7 +19,8 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 #: Signature and IHDR chunk: all that has to be read to know an image's size.
 HEADER_BYTES = 33
 _LAST_FILTER = 4  # Paeth
-_IEND = b"\x00\x00\x00\x00IEND\xaeB`\x82"
+#: IEND, with which every PNG ends.
+END_CHUNK = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 _COLOUR_TYPES = {0: "grey", 2: "colour", 3: "palette", 4: "grey with alpha", 6: "colour with alpha"}
 _OTHER_FORMATS = {
     b"\xff\xd8\xff": "a JPEG",
@@ -97,28 +98,15 @@ def check_end(content: bytes) -> None:
     PngError
         The end is missing.
     """
-    if not content.endswith(_IEND):
+    if not content.endswith(END_CHUNK):
         raise PngError("cut: its end chunk (IEND) is missing")
-
-
-def decode(content: bytes, expected: PngHeader | None, max_pixels: int) -> npt.NDArray[np.uint8]:
-    """Grey levels of a PNG, [H, W], as they are stored.
-
-    Raises
-    ------
-    PngError
-        Anything but a whole 8-bit grey PNG of the expected size.
-    """
-    rows_HX = read_rows(content, expected, max_pixels)
-    grey_CHW = np.empty((1, rows_HX.shape[0], rows_HX.shape[1] - 1), np.uint8)
-    undo_filters([rows_HX], grey_CHW)
-    return grey_CHW[0]
 
 
 def read_rows(content: bytes, expected: PngHeader | None, max_pixels: int) -> npt.NDArray[np.uint8]:
     """Rows of a PNG as they are stored, [H, 1 + W]: the row's filter, then its bytes.
 
-    Nothing about the file can be wrong after this; :func:`undo_filters` makes grey levels.
+    Nothing about the file can be wrong after this; :func:`unfilter.undo_filters` makes grey
+    levels.
 
     Parameters
     ----------
@@ -152,76 +140,6 @@ def read_rows(content: bytes, expected: PngHeader | None, max_pixels: int) -> np
     if rows_HX[:, 0].max() > _LAST_FILTER:
         raise PngError(f"cannot be decoded: unknown row filter {rows_HX[:, 0].max()}")
     return rows_HX
-
-
-def undo_filters(rows_CHX: list[npt.NDArray[np.uint8]], out_CHW: npt.NDArray[np.uint8]) -> None:
-    """Grey levels of several images of one size from what :func:`read_rows` gave.
-
-    Undoing a Paeth filter is a chain from pixel to pixel, so one grey image cannot be done in
-    parallel. But a filter never mixes the bytes of a pixel: images whose rows have the same
-    filters are laid side by side as the colours of one image, which libpng does at once, in a
-    quarter of the time. Together with libdeflate, which inflates three times as fast as the
-    zlib inside libpng, six channels take about half the time of six plain decodes.
-
-    Parameters
-    ----------
-    rows_CHX
-        Rows of each image.
-    out_CHW
-        Where to put the grey levels.
-    """
-    groups: dict[bytes, list[int]] = {}
-    for index, rows_HX in enumerate(rows_CHX):
-        groups.setdefault(rows_HX[:, 0].tobytes(), []).append(index)
-    for group in groups.values():
-        while group:
-            n = len(group)
-            take = 4 if n in (4, 5) or n > 6 else min(n, 3)
-            _undo_together([rows_CHX[i] for i in group[:take]], out_CHW, group[:take])
-            del group[:take]
-
-
-def _undo_together(
-    rows_CHX: list[npt.NDArray[np.uint8]], out_CHW: npt.NDArray[np.uint8], where: list[int]
-) -> None:
-    """Up to four images whose rows have the same filters, as one stored PNG."""
-    import imagecodecs
-
-    height, width = rows_CHX[0].shape[0], rows_CHX[0].shape[1] - 1
-    if len(where) == 1:
-        imagecodecs.png_decode(_stored(rows_CHX[0], height, width, 0), out=out_CHW[where[0]])
-        return
-    colours = max(len(where), 3)  # libpng is slow with two
-    rows_HX = np.zeros((height, 1 + width * colours), np.uint8)
-    rows_HX[:, 0] = rows_CHX[0][:, 0]
-    lanes_HWC = rows_HX[:, 1:].reshape(height, width, colours)
-    for lane, source_HX in enumerate(rows_CHX):
-        lanes_HWC[..., lane] = source_HX[:, 1:]
-    decoded_HWC = imagecodecs.png_decode(_stored(rows_HX, height, width, 2 if colours == 3 else 6))
-    for lane, index in enumerate(where):
-        out_CHW[index] = decoded_HWC[..., lane]
-
-
-def _stored(rows_HX: npt.NDArray[np.uint8], height: int, width: int, colour: int) -> bytes:
-    """An uncompressed PNG of these rows."""
-    import imagecodecs
-
-    crc32 = imagecodecs.deflate_crc32
-    header = struct.pack(">4sIIBBBBB", b"IHDR", width, height, 8, colour, 0, 0, 0)
-    # The stub asks for bytes; any contiguous buffer does, without a copy.
-    data = imagecodecs.deflate_encode(rows_HX, 0, raw=False)  # type: ignore[arg-type]
-    return b"".join(
-        (
-            SIGNATURE,
-            struct.pack(">I", 13),
-            header,
-            struct.pack(">II", crc32(header), len(data)),
-            b"IDAT",
-            data,
-            struct.pack(">I", crc32(data, crc32(b"IDAT"))),
-            _IEND,
-        )
-    )
 
 
 def _image_data(content: bytes) -> bytes:

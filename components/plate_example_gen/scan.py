@@ -19,13 +19,15 @@ import numpy.typing as npt
 
 from components.plate_example_gen import png
 from components.plate_example_gen.config import ScreenConfig
+from components.plate_example_gen.kernels import histogram
 from components.plate_example_gen.listing import read_ends
 from components.plate_example_gen.measures import focus, mean_and_saturation
 from components.plate_example_gen.screen import Plate, Site, SitePaths, Well
 from components.plate_example_gen.splits import Assignment
 from components.plate_example_gen.storage import Storage, StorageError
+from components.plate_example_gen.unfilter import undo_filters
 from trainer.manifest import Shard
-from trainer.records import SiteIdentity, histogram
+from trainer.records import SiteIdentity
 
 COMPLETE, INCOMPLETE, CORRUPT, MISSING = "complete", "incomplete", "corrupt", "missing"
 #: ISA-L's level 2 packs real sites within 12 % of zlib's level 6, in 4 ms a site against 75;
@@ -255,7 +257,7 @@ class _SiteReader:
                 letters.append(self._letter(path, _reason(error), digest, identity, site))
         pixels_CHW = np.empty((len(rows_CHX), *size), np.uint8)
         if not letters:
-            png.undo_filters(rows_CHX, pixels_CHW)
+            undo_filters(rows_CHX, pixels_CHW)
         return pixels_CHW, letters
 
     def _check_ends(self, path: str) -> None:

@@ -27,7 +27,7 @@ from timing import BenchRow, seconds
 
 SIZE_PX = 512
 N_CHANNELS = 6
-WELLS_PER_PLATE = 12
+WELLS_PER_PLATE = 24
 HEADER = "site_id,well_id,cell_type,dataset,experiment,plate,well,site,well_type,sirna,sirna_id\n"
 
 

@@ -37,4 +37,7 @@ if ! "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" \
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 fi
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+if ! ls components/plate_example_gen/_kernels*.so >/dev/null 2>&1; then
+    echo "Found no C compiler: ingest gives the same results, in half as long again. To change that: install gcc, rm $venv/.installed, make setup." >&2
+fi
 touch "$venv/.installed"
