@@ -51,7 +51,7 @@ LIBRARIES = {
     "tfx": "tfx",
 }
 
-_NOT_DATA = {".py", ".pyc", ".md"}
+_NOT_DATA = {".py", ".pyc", ".md", ".so"}
 _DOTTED = re.compile(rf"({'|'.join(PACKAGES)})(\.[A-Za-z_]\w*)+")
 
 

@@ -21,6 +21,7 @@ from typing import Any, Literal, get_args
 from components.evaluator.config import EvaluationConfig
 from components.plate_example_gen.config import QualityConfig, ScreenConfig, SplitConfig
 from pipelines.flags import set_flag
+from pipelines.vertex.config import VertexConfig
 from trainer.config import NormalizerConfig, TrainerConfig, preset
 from trainer.simulation.config import SimulationConfig
 from trainer.strict import ConfigError, build, to_mapping
@@ -112,6 +113,7 @@ class PlatewiseConfig:
     push: PushConfig = field(default_factory=PushConfig)
     beam: BeamConfig = field(default_factory=BeamConfig)
     simulation: SimulationConfig = field(default_factory=SimulationConfig)
+    vertex: VertexConfig = field(default_factory=VertexConfig)
 
     def __post_init__(self) -> None:
         channels = len(self.screen.channel_names)

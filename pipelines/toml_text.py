@@ -78,7 +78,9 @@ def _lines_above(lines: list[str], index: int) -> str:
 
 
 def toml_value(value: Any) -> str:
-    """TOML text of a scalar, a sequence or a mapping."""
+    """TOML text of a scalar, a sequence, a mapping or a dataclass within one."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = dataclasses.asdict(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):

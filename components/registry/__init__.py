@@ -1,0 +1,1 @@
+"""Uploads a blessed model to the Vertex Model Registry as a new version."""
