@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import os
+import sys
+import types
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+# Local servers under test are plain modules in tests/servers: `from servers.vertex import ...`.
+# This gives them a package without putting tests/ (which has folders named like ours) on the path.
+if "servers" not in sys.modules:
+    sys.modules["servers"] = types.ModuleType("servers")
+    sys.modules["servers"].__path__ = [str(Path(__file__).parent / "servers")]
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +25,19 @@ def real_data() -> Path:
     if not value or not Path(value).is_dir():
         pytest.skip("PLATEWISE_REAL_DATA is not set: needs the real RxRx1 corner")
     return Path(value)
+
+
+@pytest.fixture
+def vertex_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A local Vertex AI (`servers.vertex.VertexServer`); our code and its subprocesses use it.
+
+    What the server could not parse as the API's own messages fails the test at its end.
+    """
+    from servers.vertex import VertexServer
+
+    from components.vertex_api import ENDPOINT_VARIABLE
+
+    with VertexServer() as server:
+        monkeypatch.setenv(ENDPOINT_VARIABLE, server.endpoint)
+        yield server
+    assert server.refused == [], f"requests that the API does not take: {server.refused}"
