@@ -1,0 +1,65 @@
+"""The custom job that a compiled pipeline would start, read out of its step's parameters."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from components.training_job.config import TrainingJobConfig
+from pipelines.vertex.steps import Step
+from trainer.strict import build
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """Which machines train, and as whom."""
+
+    #: Step that starts the job and waits for it.
+    step: str
+    config: TrainingJobConfig
+    machine_type: str
+    #: Such as ``NVIDIA_L4`` or ``TPU_V3``; empty: none, or part of the machine.
+    accelerator_type: str
+    accelerator_count: int
+    hosts: int
+    #: The machines in words.
+    words: str
+    service_account: str
+
+
+def training_plan(steps: Sequence[Step]) -> TrainingPlan | None:
+    """The custom job among the steps; None where nothing is trained."""
+    for step in steps:
+        config = _config_of(step.parameters)
+        if config is not None:
+            return _plan(step, config)
+    return None
+
+
+def _config_of(parameters: Mapping[str, Any]) -> TrainingJobConfig | None:
+    """A step's constant that is the training job's configuration, as JSON."""
+    names = {field.name for field in fields(TrainingJobConfig)}
+    for text in parameters.values():
+        if isinstance(text, str) and text.startswith("{") and '"accelerator"' in text:
+            value = json.loads(text)
+            if "accelerator" in value and set(value) <= names:
+                return build(TrainingJobConfig, value)
+    return None
+
+
+def _plan(step: Step, config: TrainingJobConfig) -> TrainingPlan:
+    from components.training_job.machines import find_machine
+
+    machine = find_machine(config.accelerator)
+    return TrainingPlan(
+        step=step.name,
+        config=config,
+        machine_type=machine.machine_type,
+        accelerator_type=machine.accelerator_type,
+        accelerator_count=machine.accelerator_count,
+        hosts=machine.hosts,
+        words="",
+        service_account=str(step.parameters.get("service_account", "")),
+    )
