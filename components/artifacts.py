@@ -1,4 +1,8 @@
-"""Artifact types of our own; everything else is TFX's standard."""
+"""Artifact types of our own; everything else is TFX's standard.
+
+On a managed pipeline the type's name is the path by which TFX imports the class, and may have one
+dot alone: the package gives them out under its own name.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,10 @@ from tfx.types.artifact import Artifact
 class QualityControl(Artifact):
     """What ingest found: see ``components/plate_example_gen/quality.py`` for its files."""
 
-    TYPE_NAME = "PlatewiseQualityControl"
+    TYPE_NAME = "components.QualityControl"
 
 
 class PlatewiseReport(Artifact):
     """A run's page: ``report.html``, ``metrics.json``, after scoring the tables too."""
 
-    TYPE_NAME = "PlatewiseReport"
+    TYPE_NAME = "components.PlatewiseReport"

@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from pipelines.commands import check, predict, report, run, simulate
+from pipelines.commands import check, compile, predict, report, run, simulate
 from pipelines.flags import dotted_to_set
 from trainer.strict import ConfigError
 
@@ -36,7 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (simulate, check, run, predict, report):
+    for module in (simulate, check, run, predict, report, compile):
         module.add_parser(commands)
     return parser
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
-from trainer.artifact import DESCRIPTION, read_description
-from trainer.config import NormalizerConfig, PredictConfig
+from trainer.artifact import DESCRIPTION, TRANSFORM_IN_MODEL, read_description
+from trainer.config import PredictConfig
 from trainer.errors import PlatewiseError
-from trainer.transform_graph import read_normaliser
 
 #: Folder of versions in a run's folder, where the configuration names no other.
 PUSHED = "pushed"
@@ -17,8 +15,6 @@ PUSHED = "pushed"
 _SAVED_MODEL = "saved_model.pb"
 #: Where a model artifact keeps its SavedModel (TFX's layout).
 _IN_ARTIFACT = "Format-Serving"
-#: Where PlateTrainer puts the Transform graph that the model was trained with.
-_TRANSFORM = os.path.join("platewise", "transform_graph")
 
 
 def find_model(path: str) -> Path:
@@ -59,16 +55,11 @@ def find_model(path: str) -> Path:
 
 
 def _checked(folder: Path) -> Path:
-    if not (folder / _TRANSFORM).is_dir():
+    if not (folder / TRANSFORM_IN_MODEL).is_dir():
         raise PlatewiseError(
-            f"{folder} is a SavedModel but not one of Platewise: it has no {_TRANSFORM}"
+            f"{folder} is a SavedModel but not one of Platewise: it has no {TRANSFORM_IN_MODEL}"
         )
     return folder
-
-
-def normalizer_of(model: Path) -> NormalizerConfig:
-    """The normaliser that a model was trained with: new plates need the same."""
-    return read_normaliser(str(model / _TRANSFORM)).config
 
 
 def predict_config_of(model: Path) -> PredictConfig:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from tfx.dsl.components.common.importer import Importer
 from tfx.orchestration.pipeline import Pipeline
 from tfx.types import standard_artifacts
@@ -12,58 +10,73 @@ from components.digest import code_digest
 from components.normaliser.component import PlateTransform
 from components.plate_example_gen.component import PlateExampleGen
 from components.plate_example_gen.config import SplitConfig
-from components.plate_example_gen.fingerprint import screen_fingerprint
 from components.predictor.component import PlatePredictor
 from components.report.component import PlateReport
-from pipelines.assembly import Target, as_json, assemble
 from pipelines.config import PlatewiseConfig
-from pipelines.model_folder import model_digest, normalizer_of
+from pipelines.target import LocalTarget, Target, absolute
+from pipelines.training import as_json
+from trainer.config import PredictConfig
 
 NAME = "platewise-scoring"
 
 
-def create_pipeline(config: PlatewiseConfig, model: Path, target: Target = "local") -> Pipeline:
+def create_pipeline(
+    config: PlatewiseConfig,
+    model: str,
+    model_digest: str = "",
+    predict: PredictConfig | None = None,
+    target: Target | None = None,
+) -> Pipeline:
     """Score the screen of a configuration with the model in a folder.
 
     Parameters
     ----------
     config
-        Screen, quality, run and how to read plates (``training.predict``); the rest comes
-        with the model.
+        Screen, quality and run; the rest comes with the model.
     model
-        From :func:`pipelines.model_folder.find_model`.
+        Folder of the SavedModel, local or ``gs://``; its normaliser is fitted anew.
+    model_digest
+        Digest of its files: TFX knows it by its folder alone.
+    predict
+        How to read plates; None: as the model was trained to.
     target
         Where it runs.
     """
+    target = target or LocalTarget(config)
+
     # 1. Read the new plates; no labels are needed, and nothing is held out.
     example_gen = PlateExampleGen(
         screen=config.screen,
         splits=SplitConfig(mode="score"),
         quality=config.quality,
-        screen_fingerprint=screen_fingerprint(config.screen),
+        screen_fingerprint=target.fingerprint(config.screen),
         code_digest=code_digest("components.plate_example_gen.component"),
+        screen_root=target.parameter("screen_root", config.screen.root),
     )
 
-    # 2. Fit the normaliser anew on these plates, the way the model's own was fitted.
+    # 2. Take the model from its folder.
+    importer = Importer(
+        source_uri=target.parameter("model_uri", model) or absolute(model),
+        artifact_type=standard_artifacts.Model,
+    ).with_id("Model")
+
+    # 3. Fit the normaliser anew on these plates, the way the model's own was fitted.
     transform = PlateTransform(
         examples=example_gen.outputs["examples"],
         schema=example_gen.outputs["schema"],
-        normalizer=normalizer_of(model),
-        code_digest=code_digest("components.normaliser.component"),
+        normalizer=None,
+        model=importer.outputs["result"],
+        # A model that is replaced where it lies may have another normaliser.
+        code_digest=code_digest("components.normaliser.component") + model_digest,
     )
-
-    # 3. Take the model from its folder.
-    importer = Importer(
-        source_uri=str(model.absolute()), artifact_type=standard_artifacts.Model
-    ).with_id("Model")
 
     # 4. Read every plate once.
     predictor = PlatePredictor(
         examples=example_gen.outputs["examples"],
         transform_graph=transform.outputs["transform_graph"],
         model=importer.outputs["result"],
-        predict=config.training.predict,
-        model_digest=model_digest(model),
+        predict=predict,
+        model_digest=model_digest or None,
         code_digest=code_digest("components.predictor.component"),
     )
 
@@ -78,4 +91,4 @@ def create_pipeline(config: PlatewiseConfig, model: Path, target: Target = "loca
         code_digest=code_digest("components.report.component"),
     )
 
-    return assemble(NAME, config, [example_gen, transform, importer, predictor, report], target)
+    return target.assemble(NAME, [example_gen, importer, transform, predictor, report])

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 WEIGHTS = "weights.weights.h5"
 DESCRIPTION = "trainer.json"
 HISTORY = "history.csv"
+#: Where the Transform graph lies in a model folder, relative to it: a pushed folder is enough
+#: to score new plates.
+TRANSFORM_IN_MODEL = os.path.join("platewise", "transform_graph")
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from tfx import types
 from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import component_spec, standard_artifacts, standard_component_specs
 
-from components.evaluator.config import EvaluationConfig
+from components.evaluator.config import THRESHOLDS, EvaluationConfig
 from components.evaluator.executor import CONFIG_KEY, PlateEvaluatorExecutor
 from trainer.strict import to_mapping
 
@@ -20,6 +22,10 @@ class PlateEvaluatorSpec(standard_component_specs.EvaluatorSpec):
         **standard_component_specs.EvaluatorSpec.PARAMETERS,
         CONFIG_KEY: component_spec.ExecutionParameter(type=str),
         "code_digest": component_spec.ExecutionParameter(type=str),
+        **{
+            name: component_spec.ExecutionParameter(type=float, optional=True)
+            for name in THRESHOLDS
+        },
     }
 
 
@@ -37,6 +43,9 @@ class PlateEvaluator(base_beam_component.BaseBeamComponent):
         The model that is blessed; it is not run.
     config
         Thresholds and slices.
+    thresholds
+        Override those of :data:`config.THRESHOLDS` when the pipeline is started; numbers or
+        runtime parameters.
     baseline_model
         Latest blessed model, whose probabilities the rows then carry too.
     code_digest
@@ -52,11 +61,13 @@ class PlateEvaluator(base_beam_component.BaseBeamComponent):
         model: types.BaseChannel,
         config: EvaluationConfig,
         baseline_model: types.BaseChannel | None = None,
+        thresholds: Mapping[str, Any] | None = None,
         code_digest: str = "",
     ) -> None:
-        values = {
+        values: dict[str, Any] = {
             CONFIG_KEY: json.dumps(to_mapping(config), sort_keys=True),
             "code_digest": code_digest,
+            **(thresholds or {}),
         }
         spec = PlateEvaluatorSpec(
             examples=predictions,

@@ -20,6 +20,14 @@ CROSS = " x "
 #: Columns by which the gate reads each experiment, ``level`` apart.
 GATE_COLUMNS = [schema.WELL_TYPE, schema.EXPERIMENT]
 
+#: Thresholds that may be given when a pipeline is started.
+THRESHOLDS = (
+    "min_accuracy_per_well",
+    "min_accuracy_worst_experiment",
+    "min_times_chance_per_well",
+    "min_times_chance_worst_experiment",
+)
+
 
 @dataclass(frozen=True)
 class EvaluationConfig:

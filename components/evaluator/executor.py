@@ -15,7 +15,7 @@ from tfx.types import standard_component_specs as keys
 from tfx.utils import io_utils, json_utils, proto_utils
 
 from components.evaluator import module
-from components.evaluator.config import EvaluationConfig
+from components.evaluator.config import THRESHOLDS, EvaluationConfig
 from components.evaluator.eval_config import build_eval_config
 from components.evaluator.results import FILE_NAME, Evaluation
 from components.evaluator.verdict import judge
@@ -44,7 +44,7 @@ class PlateEvaluatorExecutor(stock.Executor):
         PlatewiseError
             Damaged predictions.
         """
-        config = build(EvaluationConfig, json.loads(exec_properties[CONFIG_KEY]), "evaluation.")
+        config = read_config(exec_properties)
         folder = artifact_utils.get_single_uri(input_dict[keys.EXAMPLES_KEY])
         evaluation_uri = artifact_utils.get_single_uri(output_dict[keys.EVALUATION_KEY])
         manifest = read_manifest(folder)
@@ -71,6 +71,12 @@ class PlateEvaluatorExecutor(stock.Executor):
         evaluation = judge(evaluation_uri, config, n_classes, has_baseline, expected)
         io_utils.write_string_file(os.path.join(evaluation_uri, FILE_NAME), evaluation.to_json())
         _bless(input_dict, output_dict, evaluation)
+
+
+def read_config(exec_properties: dict[str, Any]) -> EvaluationConfig:
+    """The configuration, with the thresholds that were given when the run was started."""
+    given = {k: exec_properties[k] for k in THRESHOLDS if exec_properties.get(k) is not None}
+    return build(EvaluationConfig, json.loads(exec_properties[CONFIG_KEY]) | given, "evaluation.")
 
 
 def _rows_have_baseline(folder: str, manifest: Manifest) -> bool:

@@ -13,14 +13,21 @@ from tfx.components.transform import executor as stock
 from tfx.proto import transform_pb2
 from tfx.types import artifact_utils
 from tfx.types import standard_component_specs as keys
-from tfx.utils import json_utils, proto_utils
+from tfx.utils import json_utils, path_utils, proto_utils
 
 from components.normaliser.preprocessing import TEXT_PATH_KEY
 from components.saved_models import canonicalise
 from components.worker_errors import worker_errors
 from trainer import manifest
+from trainer.artifact import TRANSFORM_IN_MODEL
+from trainer.config import NormalizerConfig
 from trainer.errors import PlatewiseError
-from trainer.transform_graph import TEXT_NAME
+from trainer.strict import build, to_mapping
+from trainer.transform_graph import TEXT_NAME, read_normaliser
+
+#: Execution property and input that decide the normaliser when a run is started.
+METHOD_KEY = "normalizer_method"
+MODEL_KEY = "model"
 
 
 class PlateTransformExecutor(stock.Executor):
@@ -45,6 +52,7 @@ class PlateTransformExecutor(stock.Executor):
             analyze=splits, transform=[]
         )
         custom = json_utils.loads(exec_properties[keys.CUSTOM_CONFIG_KEY])
+        custom["normalizer"] = _normalizer(custom["normalizer"], input_dict, exec_properties)
         out_uri = artifact_utils.get_single_uri(output_dict[keys.TRANSFORM_GRAPH_KEY])
         custom[TEXT_PATH_KEY] = f"{out_uri}/{TEXT_NAME}"
         properties = exec_properties | {
@@ -54,6 +62,19 @@ class PlateTransformExecutor(stock.Executor):
         with byte_size_minibatches(), worker_errors():
             super().Do(input_dict, output_dict, properties)
         canonicalise(out_uri)
+
+
+def _normalizer(
+    configured: dict[str, Any] | None,
+    input_dict: dict[str, list[types.Artifact]],
+    exec_properties: dict[str, Any],
+) -> dict[str, Any]:
+    """The configured normaliser, the model's own, or the one named when the run was started."""
+    if configured is None:
+        model = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict[MODEL_KEY]))
+        configured = to_mapping(read_normaliser(f"{model}/{TRANSFORM_IN_MODEL}").config)
+    changed = configured | {"method": exec_properties.get(METHOD_KEY) or configured["method"]}
+    return to_mapping(build(NormalizerConfig, changed, "normalizer."))
 
 
 def _verified_splits(examples: list[types.Artifact]) -> list[str]:

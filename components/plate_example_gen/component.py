@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from tfx import types
 from tfx.dsl.components.base import base_beam_component, executor_spec
@@ -28,6 +29,9 @@ class PlateExampleGenSpec(ComponentSpec):
         "quality_config": ExecutionParameter(type=str),  # `quality` is the artifact
         "screen_fingerprint": ExecutionParameter(type=str),
         "code_digest": ExecutionParameter(type=str),
+        "screen_root": ExecutionParameter(type=str, optional=True),
+        "train_experiments": ExecutionParameter(type=str, optional=True),
+        "eval_experiments": ExecutionParameter(type=str, optional=True),
     }
     INPUTS = {}  # noqa: RUF012
     OUTPUTS = {  # noqa: RUF012
@@ -45,9 +49,13 @@ class PlateExampleGen(base_beam_component.BaseBeamComponent):
     screen, splits, quality
         Configuration, or its JSON text.
     screen_fingerprint
-        From :func:`fingerprint.screen_fingerprint`: TFX cannot see that files changed.
+        From :func:`fingerprint.screen_fingerprint`: TFX cannot see that files changed. Empty
+        where :mod:`driver` finds it out before the cache is asked.
     code_digest
         From :func:`components.digest.code_digest`: nor that code changed.
+    screen_root, train_experiments, eval_experiments
+        Override the configuration when the pipeline is started (see :mod:`properties`); plain
+        text or a runtime parameter.
     """
 
     SPEC_CLASS = PlateExampleGenSpec
@@ -60,6 +68,9 @@ class PlateExampleGen(base_beam_component.BaseBeamComponent):
         quality: QualityConfig | str,
         screen_fingerprint: str,
         code_digest: str,
+        screen_root: Any = None,
+        train_experiments: Any = None,
+        eval_experiments: Any = None,
     ) -> None:
         spec = PlateExampleGenSpec(
             screen=_text(screen),
@@ -67,6 +78,9 @@ class PlateExampleGen(base_beam_component.BaseBeamComponent):
             quality_config=_text(quality),
             screen_fingerprint=screen_fingerprint,
             code_digest=code_digest,
+            screen_root=screen_root,
+            train_experiments=train_experiments,
+            eval_experiments=eval_experiments,
             examples=types.Channel(type=standard_artifacts.Examples),
             quality=types.Channel(type=QualityControl),
             schema=types.Channel(type=standard_artifacts.Schema),

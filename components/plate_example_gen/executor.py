@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from tfx import types
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
 
-from components.plate_example_gen.config import QualityConfig, ScreenConfig, SplitConfig
 from components.plate_example_gen.ingest import Destination, ingest
-from trainer.strict import build
+from components.plate_example_gen.properties import read_properties
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -32,9 +30,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         """
         examples = artifact_utils.get_single_instance(output_dict["examples"])
         manifest = ingest(
-            build(ScreenConfig, json.loads(exec_properties["screen"]), "screen."),
-            build(SplitConfig, json.loads(exec_properties["splits"]), "splits."),
-            build(QualityConfig, json.loads(exec_properties["quality_config"]), "quality."),
+            *read_properties(exec_properties),
             Destination(
                 examples=examples.uri,
                 quality=artifact_utils.get_single_uri(output_dict["quality"]),

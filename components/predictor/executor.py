@@ -13,7 +13,8 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
-from components.trainer.executor import PROGRESS_LOGGER, TRANSFORM_IN_MODEL
+from components.trainer.executor import PROGRESS_LOGGER
+from trainer.artifact import TRANSFORM_IN_MODEL
 from trainer.bundle import load_bundle
 from trainer.config import PredictConfig
 from trainer.errors import PlatewiseError

@@ -13,17 +13,13 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
-from trainer.artifact import DESCRIPTION
+from trainer.artifact import DESCRIPTION, TRANSFORM_IN_MODEL
 from trainer.config import TrainerConfig
 from trainer.progress import Progress, format_line
 from trainer.strict import build, to_mapping
 
 #: Records carry ``update``, the line's values by name, for whoever draws them.
 PROGRESS_LOGGER = "platewise.progress"
-
-#: Where the Transform graph lies in a model folder, relative to it: a pushed folder is enough
-#: to score new plates.
-TRANSFORM_IN_MODEL = os.path.join("platewise", "transform_graph")
 
 
 class PlateTrainerExecutor(base_executor.BaseExecutor):

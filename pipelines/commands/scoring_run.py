@@ -71,7 +71,7 @@ def run_scoring(
     config: PlatewiseConfig, model: str, terminal: Terminal, flags: Sequence[tuple[str, str]] = ()
 ) -> int:
     """Score a screen and say where the results lie; returns the exit code."""
-    from pipelines.model_folder import find_model
+    from pipelines.model_folder import find_model, model_digest
 
     run_dir, say = Path(config.run.folder), lines_on(terminal)
     require_folder(config.screen.root)
@@ -83,7 +83,9 @@ def run_scoring(
     def make() -> Pipeline:
         from pipelines.scoring import create_pipeline
 
-        return create_pipeline(config, found)
+        return create_pipeline(
+            config, str(found), model_digest(found), predict=config.training.predict
+        )
 
     record = run_pipeline("scoring", make, config, run_dir, terminal)
     from pipelines.commands.page import tell_page, write_page

@@ -42,7 +42,7 @@ def run_training(config: PlatewiseConfig, terminal: Terminal, demo: bool) -> int
     def make() -> Pipeline:
         from pipelines.training import create_pipeline
 
-        return create_pipeline(config, "local")
+        return create_pipeline(config)
 
     record = run_pipeline("training", make, config, run_dir, terminal)
     from pipelines.commands.page import tell_page, write_page

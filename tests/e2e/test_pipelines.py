@@ -158,15 +158,19 @@ def test_scoring_gives_what_training_gave_bit_for_bit(
 ) -> None:
     from pipelines.config import from_mapping
     from pipelines.local import run_local
-    from pipelines.model_folder import find_model
+    from pipelines.model_folder import find_model, model_digest
     from pipelines.scoring import create_pipeline
+
+    def found(folder: Path) -> tuple[str, str]:
+        model = find_model(str(folder))
+        return str(model), model_digest(model)
 
     training, first = finished
     rows = read_rows(first.uri("PlatePredictor", "predictions"), ["train"])
     experiment = str(rows[schema.EXPERIMENT][0])
     shutil.copytree(screen / "images" / experiment, tmp_path / "new" / "images" / experiment)
     config = from_mapping(settings(tmp_path, "score", screen={"root": str(tmp_path / "new")}))
-    pipeline = create_pipeline(config, find_model(str(training.folder)))
+    pipeline = create_pipeline(config, *found(training.folder))
     result = run_local(pipeline, Path(config.run.folder))
     scored = read_rows(result.uri("PlatePredictor", "predictions"), ["score"])
     here = rows[schema.EXPERIMENT] == experiment
@@ -176,7 +180,5 @@ def test_scoring_gives_what_training_gave_bit_for_bit(
     report = Path(result.uri("PlateReport", "report"))
     assert {"report.html", "predictions_sites.csv"} <= {path.name for path in report.iterdir()}
 
-    again = run_local(
-        create_pipeline(config, find_model(str(training.folder))), Path(config.run.folder)
-    )
+    again = run_local(create_pipeline(config, *found(training.folder)), Path(config.run.folder))
     assert {o.state for o in again.nodes.values()} == {"cached"}

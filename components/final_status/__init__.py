@@ -1,0 +1,1 @@
+"""Records how a managed pipeline ended, failures above all."""
