@@ -1,9 +1,9 @@
 locals {
-  image_host     = "${var.region}-docker.pkg.dev/${var.project}/${google_artifact_registry_repository.images.repository_id}"
-  template_host  = "https://${var.region}-kfp.pkg.dev/${var.project}/${google_artifact_registry_repository.templates.repository_id}"
-  pipeline_image = "${local.image_host}/pipeline:${var.image_tag}"
-  trainer_image  = "${local.image_host}/trainer:${var.image_tag}"
-  pipeline_root  = "gs://${google_storage_bucket.artifacts.name}/${trimsuffix(local.pipelines_prefix, "/")}"
+  image_host       = "${var.region}-docker.pkg.dev/${var.project}/${google_artifact_registry_repository.images.repository_id}"
+  template_host    = "https://${var.region}-kfp.pkg.dev/${var.project}/${google_artifact_registry_repository.templates.repository_id}"
+  components_image = "${local.image_host}/components:${var.image_tag}"
+  trainer_image    = "${local.image_host}/trainer:${var.image_tag}"
+  pipeline_root    = "gs://${google_storage_bucket.artifacts.name}/${trimsuffix(local.pipelines_prefix, "/")}"
   # Vertex AI wants the project's number here, and a peered network.
   peered_network = var.network.create && var.network.service_access ? "projects/${data.google_project.this.number}/global/networks/${google_compute_network.this[0].name}" : ""
 }
@@ -16,7 +16,7 @@ output "platewise_toml" {
     pipeline_root            = local.pipeline_root
     temp_location            = "gs://${google_storage_bucket.temp.name}/beam"
     models                   = "gs://${google_storage_bucket.models.name}/${trimsuffix(local.models_prefix, "/")}"
-    image                    = local.pipeline_image
+    image                    = local.components_image
     trainer_image            = local.trainer_image
     service_account          = google_service_account.pipeline.email
     trainer_service_account  = google_service_account.trainer.email
@@ -30,9 +30,9 @@ output "platewise_toml" {
   })
 }
 
-output "pipeline_image" {
+output "components_image" {
   description = "Image of the pipeline's components, to push to."
-  value       = local.pipeline_image
+  value       = local.components_image
 }
 
 output "trainer_image" {

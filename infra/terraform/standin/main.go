@@ -150,6 +150,20 @@ func (p provider) ValidateDataSourceConfig(context.Context, *tfprotov5.ValidateD
 	return &tfprotov5.ValidateDataSourceConfigResponse{}, nil
 }
 
+// UpgradeResourceState hands a mocked state back as it is: there is one version of it.
+func (p provider) UpgradeResourceState(_ context.Context, asked *tfprotov5.UpgradeResourceStateRequest) (*tfprotov5.UpgradeResourceStateResponse, error) {
+	schema := &tfprotov5.Schema{Block: p.catalogue.Resource[asked.TypeName].proto()}
+	state, err := asked.RawState.Unmarshal(schema.ValueType())
+	if err != nil {
+		return nil, err
+	}
+	upgraded, err := tfprotov5.NewDynamicValue(schema.ValueType(), state)
+	if err != nil {
+		return nil, err
+	}
+	return &tfprotov5.UpgradeResourceStateResponse{UpgradedState: &upgraded}, nil
+}
+
 func (p provider) StopProvider(context.Context, *tfprotov5.StopProviderRequest) (*tfprotov5.StopProviderResponse, error) {
 	return &tfprotov5.StopProviderResponse{}, nil
 }
