@@ -36,6 +36,8 @@ class Checkpoints:
         How many of the newest are kept, at least 1.
     every_s, every_steps
         When :meth:`due` says yes; 0 switches either off.
+    writes
+        Whether this process writes: the chief's alone does where several train together.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Checkpoints:
         keep: int = 2,
         every_s: float = 300.0,
         every_steps: int = 0,
+        writes: bool = True,
     ) -> None:
         self.folder = folder.rstrip("/")
         self._checkpoint = tf.train.Checkpoint(
@@ -53,7 +56,9 @@ class Checkpoints:
         self._keep = max(keep, 1)
         self._every_s, self._every_steps = every_s, every_steps
         self._saved_at_s, self._saved_step = time.monotonic(), 0
-        tf.io.gfile.makedirs(self.folder)
+        self._writes = writes
+        if writes:
+            tf.io.gfile.makedirs(self.folder)
 
     def due(self, step: int) -> bool:
         """Whether it is time to save; ``step`` is the number of finished steps."""
@@ -67,6 +72,9 @@ class Checkpoints:
 
     def save(self, step: int, state: dict[str, Any]) -> None:
         """Write the checkpoint of ``step``, then delete the ones no longer kept."""
+        self._saved_at_s, self._saved_step = time.monotonic(), step
+        if not self._writes:
+            return
         prefix = self._prefix(step)
         self._checkpoint.write(prefix)
         temporary = f"{prefix}.json.tmp"
@@ -74,7 +82,7 @@ class Checkpoints:
             text = json.dumps({"step": step} | state)
             stream.write(json.dumps({"state": text, "digest": digest(text)}))
         tf.io.gfile.rename(temporary, f"{prefix}.json", overwrite=True)
-        self._saved_at_s, self._saved_step = time.monotonic(), step
+        self._saved_at_s = time.monotonic()
         for old in self.steps()[: -self._keep]:
             self._delete(old)
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from trainer.config import TrainerConfig, preset
 from trainer.errors import PlatewiseError
+from trainer.preemption import EXIT_CODE, StopRequest, TrainingInterrupted
+from trainer.progress import Progress, ProgressCallback, ProgressFile, print_line
 from trainer.strict import ConfigError, build
 
 _EPILOG = """\
@@ -26,7 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = _config(args)
         # TensorFlow is slow to import and logs at once: only when there is work.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-        from trainer.progress import print_line
+        if (config.loop.strategy, config.loop.tpu_address) == ("tpu", "pod"):
+            # The servers of the slice hold the chips; TensorFlow reads this while it is imported.
+            os.environ.setdefault("TPU_LOAD_LIBRARY", "0")
         from trainer.train import train
 
         result = train(
@@ -35,15 +39,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
             config,
             args.checkpoints,
             args.out,
-            progress=print_line,
+            progress=_progress(args.progress),
             log_dir=args.logs,
+            stop=StopRequest(),
         )
         if args.export:
             from trainer.export import export
 
             export(args.out, args.transform, args.export)
+    except TrainingInterrupted as interrupted:
+        parser.exit(EXIT_CODE, f"interrupted: {interrupted}\n")
     except (PlatewiseError, ConfigError) as error:
         parser.exit(1, f"error: {error}\n")
+    except Exception as error:
+        lost = _lost_host(error)
+        if lost is None:
+            raise
+        parser.exit(EXIT_CODE, f"interrupted: {lost}\n")
     trained = result.trained
     print(  # noqa: T201  (this is the command's answer)
         json.dumps(
@@ -72,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--checkpoints", required=True, metavar="DIR")
     parser.add_argument("--export", metavar="DIR", help="receives a SavedModel as well")
     parser.add_argument("--logs", metavar="DIR", help="receives TensorBoard scalars")
+    parser.add_argument("--progress", metavar="FILE", help="receives the latest progress as JSON")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--config", metavar="FILE", help="JSON of a trainer configuration")
     source.add_argument("--preset", default="base", help="tiny, base or full")
@@ -83,6 +96,30 @@ def _parser() -> argparse.ArgumentParser:
         help="such as loop.epochs=3; repeatable",
     )
     return parser
+
+
+def _progress(path: str | None) -> ProgressCallback:
+    to_file = ProgressFile(path) if path else None
+
+    def tell(progress: Progress) -> None:
+        print_line(progress)
+        if to_file is not None:
+            to_file(progress)
+
+    return tell
+
+
+def _lost_host(error: Exception) -> str | None:
+    """What to say where another host of the run went away; ``None`` of any other error."""
+    import tensorflow as tf
+
+    gone = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)
+    if not isinstance(error, gone):
+        return None
+    return (
+        f"a device or another host of this run was lost ({type(error).__name__}: "
+        f"{str(error).splitlines()[0]}); started again, all go on from the last checkpoint"
+    )
 
 
 def _config(args: argparse.Namespace) -> TrainerConfig:

@@ -119,8 +119,10 @@ class LoopConfig:
     """How long and where to train."""
 
     epochs: int = 60
-    strategy: Literal["default", "mirrored", "tpu"] = "default"
-    #: TPU address for ``strategy = "tpu"``; ``"local"`` on a TPU VM.
+    #: ``mirrored``: all devices of this machine; ``multi_worker``: of all in TF_CONFIG.
+    strategy: Literal["default", "mirrored", "multi_worker", "tpu"] = "default"
+    #: TPU address for ``strategy = "tpu"``; ``"local"`` on a TPU VM, ``"pod"`` for a slice of
+    #: several, which TPU_CONFIG names.
     tpu_address: str = "local"
     #: More than 1 splits the CPU into logical devices (for trying replication).
     logical_cpu_devices: int = 1
@@ -224,6 +226,50 @@ def preset(name: str, overrides: dict[str, Any] | None = None) -> TrainerConfig:
     if name not in _PRESETS:
         raise ConfigError(f"preset must be one of {', '.join(_PRESETS)}; got {name!r}")
     return build(TrainerConfig, _merge(_PRESETS[name], overrides or {}), "")
+
+
+def resolve(
+    config: TrainerConfig, config_preset: str, preset_name: str = "", epochs: int = 0
+) -> TrainerConfig:
+    """A configuration with what is only known when the run starts.
+
+    Parameters
+    ----------
+    config
+        What was configured.
+    config_preset
+        Preset that ``config`` began with.
+    preset_name
+        Preset to take instead: what ``config`` changed in its own is changed in this one too.
+        Empty: the same.
+    epochs
+        Epochs to train; 0: as configured.
+
+    Raises
+    ------
+    ConfigError
+        Unknown preset, or changes that do not fit it.
+    """
+    if preset_name and preset_name != config_preset:
+        config = preset(
+            preset_name, _changes(to_mapping(preset(config_preset)), to_mapping(config))
+        )
+    if epochs:
+        config = dataclasses.replace(config, loop=dataclasses.replace(config.loop, epochs=epochs))
+    return config
+
+
+def _changes(base: dict[str, Any], changed: dict[str, Any]) -> dict[str, Any]:
+    """Nested values of ``changed`` that differ from ``base``."""
+    found: dict[str, Any] = {}
+    for key, value in changed.items():
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            below = _changes(base[key], value)
+            if below:
+                found[key] = below
+        elif base.get(key) != value:
+            found[key] = value
+    return found
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ import tensorflow as tf
 from trainer import schema
 from trainer.config import DataConfig
 from trainer.errors import PlatewiseError
+from trainer.hosts import share_plates
 from trainer.manifest import Manifest, Shard
 
 #: Key of the position of a minibatch's plate in :attr:`PlateFeed.plates`.
@@ -164,6 +165,9 @@ class PlateFeed:
         Order of plates and records.
     n_replicas
         Minibatches that one step consumes.
+    n_hosts
+        Hosts that these replicas are on, the same number on each. Each host reads plates of its
+        own; what one has more than another is left out, differently in every epoch.
     """
 
     def __init__(
@@ -173,37 +177,42 @@ class PlateFeed:
         config: DataConfig,
         seed: int,
         n_replicas: int = 1,
+        n_hosts: int = 1,
     ) -> None:
         self.plates = [plate for plate in plates if plate.n_labelled]
         self.site_shape_px = (manifest.height, manifest.width)
         self._shape_CHW = (manifest.n_channels, manifest.height, manifest.width)
-        self._config, self._seed, self._n_replicas = config, seed, n_replicas
+        self._config, self._seed = config, seed
         size = config.minibatch_size
         self._minibatches = np.array([max(1, p.n_labelled // size) for p in self.plates])
-        self.steps_per_epoch = int(self._minibatches.sum()) // n_replicas
+        #: Positions in :attr:`plates` that each host reads.
+        self.shares = share_plates(self._minibatches.tolist(), n_hosts)
+        fewest = min(int(self._minibatches[share].sum()) for share in self.shares)
+        self._host_replicas = n_replicas // n_hosts
+        self.steps_per_epoch = fewest // self._host_replicas
         if self.steps_per_epoch == 0:
             raise PlatewiseError(
-                f"{int(self._minibatches.sum())} minibatches an epoch are too few for "
-                f"{n_replicas} replicas; lower data.minibatch_size (now {size})"
+                f"{fewest} minibatches an epoch are too few for {self._host_replicas} replicas"
+                f"{'' if n_hosts == 1 else ' of a host'}; lower data.minibatch_size (now {size})"
             )
 
-    def dataset(self, n_epochs: int, start_step: int = 0) -> tf.data.Dataset:
-        """Minibatches of the steps from ``start_step`` to the end of the last epoch.
+    def dataset(self, n_epochs: int, start_step: int = 0, host: int = 0) -> tf.data.Dataset:
+        """Minibatches of one host, of the steps from ``start_step`` to the end of the last epoch.
 
         Each element is a mapping: ``pixels`` uint8 [B, C, H, W], ``center`` and ``scale``
-        float32 [B, C], ``label`` int32 [B], ``plate`` int32 scalar. With R replicas,
-        elements come R to a step.
+        float32 [B, C], ``label`` int32 [B], ``plate`` int32 scalar. With R replicas on a
+        host, elements come R to a step.
         """
         start_epoch, skipped_steps = divmod(start_step, self.steps_per_epoch)
         size = self._config.minibatch_size
-        sites_per_step = size * self._n_replicas
-        orders_EP, seeds_EP = self._plans(n_epochs)
+        sites_per_step = size * self._host_replicas
+        orders_EP, seeds_EP = self._plans(n_epochs, self.shares[host])
 
         def epoch(e: tf.Tensor) -> tf.data.Dataset:
             order = tf.data.Dataset.from_tensor_slices((orders_EP[e], seeds_EP[e]))
             return order.interleave(
                 self._plate_sites,
-                cycle_length=min(self._config.open_plates, len(self.plates)),
+                cycle_length=min(self._config.open_plates, len(self.shares[host])),
                 block_length=size,
                 num_parallel_calls=tf.data.AUTOTUNE,
                 deterministic=True,
@@ -217,13 +226,15 @@ class PlateFeed:
         ).batch(size, drop_remainder=True)
         return decoded.map(_one_plate).prefetch(tf.data.AUTOTUNE)
 
-    def _plans(self, n_epochs: int) -> tuple[tf.Tensor, tf.Tensor]:
-        """Order of the plates and a seed for each, [epochs, P]; an epoch knows no other."""
+    def _plans(self, n_epochs: int, share: np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:
+        """Order of a host's plates and a seed for each, [epochs, P]; an epoch knows no other."""
         orders, seeds = [], []
         for epoch in range(n_epochs):
             generator = np.random.default_rng([self._seed, epoch])
-            orders.append(generator.permutation(len(self.plates)))
-            seeds.append(generator.integers(1, 2**31, len(self.plates)))
+            order = generator.permutation(len(self.plates))
+            mine = np.isin(order, share)
+            orders.append(order[mine])
+            seeds.append(generator.integers(1, 2**31, len(self.plates))[mine])
         return tf.constant(np.stack(orders), tf.int64), tf.constant(np.stack(seeds), tf.int64)
 
     def _plate_sites(self, plate: tf.Tensor, seed: tf.Tensor) -> tf.data.Dataset:

@@ -33,6 +33,7 @@ _CODE = (
     "augment.py",
     "data.py",
     "geometry.py",
+    "hosts.py",
     "loop.py",
     "losses.py",
     "models/*.py",

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -15,32 +14,21 @@ from trainer.checkpoint import Checkpoints
 from trainer.config import TrainerConfig
 from trainer.data import PLATE, PlateFeed
 from trainer.errors import PlatewiseError
+from trainer.hosts import Hosts, check_agreement, mean_over_hosts
+from trainer.preemption import TrainingInterrupted
 from trainer.progress import Progress, ProgressCallback
-from trainer.step import ACCURACY, GRADIENT_NORM, LOSS, TrainStep
+from trainer.reporting import Averages, Reporter, Timer
+from trainer.step import ACCURACY, ASKED, GRADIENT_NORM, LOSS, TrainStep
 
 #: At the end of an epoch a checkpoint is written if this share of the interval has passed.
 _EPOCH_END_SHARE = 0.1
 
+#: What a host may ask of all in a step: to save (the chief's clock decides), and to stop as well.
+_SAVE, _STOP = 1.0, 1024.0
+
 
 class TrainingDiverged(PlatewiseError):  # noqa: N818  (what happened, not a fault of ours)
     """The loss or the gradient is no longer finite."""
-
-
-class Averages:
-    """Running means of the scalars of steps: sums are kept, and divided once."""
-
-    def __init__(self, sums: dict[str, float] | None = None, n_steps: int = 0) -> None:
-        self.sums, self.n_steps = dict(sums or {}), n_steps
-
-    def add(self, scalars: dict[str, float]) -> None:
-        """Count one more step."""
-        for name, value in scalars.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value
-        self.n_steps += 1
-
-    def means(self) -> dict[str, float]:
-        """Mean of each scalar over the counted steps."""
-        return {name: value / max(self.n_steps, 1) for name, value in self.sums.items()}
 
 
 class Loop:
@@ -49,6 +37,9 @@ class Loop:
     The scalars of a step are fetched after the next step was started, so that an
     accelerator never waits for the host; a checkpoint is written only when the scalars of
     every step before it were found finite.
+
+    Where hosts have processes of their own, a checkpoint or a stop that one of them asks for
+    travels with the scalars of its step, so that all act after the same one.
     """
 
     def __init__(
@@ -59,15 +50,19 @@ class Loop:
         step: TrainStep,
         checkpoints: Checkpoints,
         config: TrainerConfig,
+        hosts: Hosts,
+        stop: Callable[[], bool],
     ) -> None:
         self.model = model
         self.n_steps = config.loop.epochs * feed.steps_per_epoch
         self._strategy, self._feed, self._step = strategy, feed, step
         self._checkpoints, self._config = checkpoints, config
+        self._hosts, self._stop = hosts, stop
+        self._asked = 0.0
         self._done = 0
         self._history: list[dict[str, float]] = []
         self._epoch = Averages()
-        self._timer = _Timer(config.data.minibatch_size * strategy.num_replicas_in_sync)
+        self._timer = Timer(config.data.minibatch_size * strategy.num_replicas_in_sync)
 
     def restore(self) -> int:
         """Go back to the newest whole checkpoint; returns the number of finished steps.
@@ -79,18 +74,25 @@ class Loop:
         """
         state = self._checkpoints.restore()
         if state is not None:
-            here = self._strategy.num_replicas_in_sync
-            if state["n_replicas"] != here:
-                raise PlatewiseError(
-                    f"checkpoint {self._checkpoints.newest()} was made on {state['n_replicas']} "
-                    f"replicas, and here are {here}: a step there is another number of sites, so "
-                    "training cannot go on from it; use as many devices as before, or remove "
-                    "that folder to train from the start"
-                )
+            self._check_devices(state["n_replicas"], state.get("n_hosts", 1))
             self._done = state["step"]
             self._history = state["history"]
             self._epoch = Averages(state["epoch_sums"], state["epoch_steps"])
+        if self._hosts.processes:
+            check_agreement(self._strategy, self._done)
         return self._done
+
+    def _check_devices(self, n_replicas: int, n_hosts: int) -> None:
+        here = self._strategy.num_replicas_in_sync
+        if (n_replicas, n_hosts) != (here, self._hosts.n):
+            there, now = f"{n_replicas} replicas", f"{here}"
+            if n_hosts != self._hosts.n:
+                there, now = f"{there} on {n_hosts} hosts", f"{now} on {self._hosts.n}"
+            raise PlatewiseError(
+                f"checkpoint {self._checkpoints.newest()} was made on {there}, and here are "
+                f"{now}: a step there is other sites, so training cannot go on from it; use as "
+                "many devices as before, or remove that folder to train from the start"
+            )
 
     def run(self, progress: ProgressCallback | None = None, log_dir: str | None = None) -> None:
         """Train to the last step.
@@ -99,19 +101,21 @@ class Loop:
         ------
         TrainingDiverged
             Names the step, its plates and the checkpoint that is kept.
+        TrainingInterrupted
+            A stop was asked for; the checkpoint of the last step is written.
         """
-        reporter = _Reporter(progress, log_dir, self._config.loop.log_every_s)
+        reporter = Reporter(progress, log_dir, self._config.loop.log_every_s)
         iterator = self._minibatches()
         pending: tuple[int, Any, Any] | None = None
         for step in range(self._done, self.n_steps):
             with self._timer.waiting():
                 element = next(iterator)
-            scalars = self._step(element, step)
+            scalars = self._step(element, step, *self._words(step))
             if pending is not None:
                 self._take(*pending, reporter)
             pending = (step, scalars, element[PLATE])
             epoch_ends = (step + 1) % self._feed.steps_per_epoch == 0
-            if epoch_ends or self._checkpoints.due(step + 1):
+            if epoch_ends or self._interrupts(step + 1):
                 self._take(*pending, reporter)
                 pending = None
                 self._end(epoch_ends)
@@ -133,14 +137,38 @@ class Loop:
         )
 
     def _minibatches(self) -> Iterator[Any]:
-        dataset = self._feed.dataset(self._config.loop.epochs, self._done)
-        if self._strategy.num_replicas_in_sync > 1:
-            return iter(self._strategy.distribute_datasets_from_function(lambda _: dataset))
-        return iter(dataset)
+        def dataset(host: int) -> tf.data.Dataset:
+            return self._feed.dataset(self._config.loop.epochs, self._done, host)
 
-    def _take(self, step: int, scalars: Any, plates: Any, reporter: _Reporter) -> None:
+        if self._hosts.n > 1:
+            # Repeated in name only: of endless input TensorFlow need not ask, step by step and on
+            # every host, whether there is more.
+            return iter(
+                self._strategy.distribute_datasets_from_function(
+                    lambda context: dataset(context.input_pipeline_id).repeat()
+                )
+            )
+        if self._strategy.num_replicas_in_sync > 1:
+            return iter(self._strategy.distribute_datasets_from_function(lambda _: dataset(0)))
+        return iter(dataset(0))
+
+    def _words(self, step: int) -> tuple[float, ...]:
+        """What this host asks of the others in a step."""
+        if not self._hosts.processes:
+            return ()
+        save = self._hosts.chief and self._checkpoints.due(step + 1)
+        return (_STOP * self._stop() + _SAVE * save,)
+
+    def _interrupts(self, step: int) -> bool:
+        """Whether to save, or to stop, after ``step`` finished steps."""
+        if self._hosts.processes:
+            return self._asked > 0
+        return self._stop() or self._checkpoints.due(step)
+
+    def _take(self, step: int, scalars: Any, plates: Any, reporter: Reporter) -> None:
         """Fetch the scalars of a step, stop if they are not finite, and count them."""
         values = {name: float(value) for name, value in scalars.items()}
+        self._asked = max(self._asked, values.pop(ASKED, 0.0))
         bad = [name for name, value in values.items() if not math.isfinite(value)]
         if bad:
             local = self._strategy.experimental_local_results(plates)
@@ -159,29 +187,46 @@ class Loop:
 
     def _end(self, epoch_ends: bool) -> None:
         """At the end of an epoch, or when a checkpoint is due."""
-        loop = self._config.loop
         if epoch_ends:
             epoch = self._done // self._feed.steps_per_epoch
             row = {"epoch": epoch, "step": self._done} | self._epoch.means()
             self._history.append(row)
             self._epoch = Averages()
-        if (
-            self._checkpoints.due(self._done)
-            or self._done == self.n_steps
-            or (
-                epoch_ends
-                and self._checkpoints.seconds_since() >= _EPOCH_END_SHARE * loop.checkpoint_every_s
-            )
-        ):
+        stops = self._stops()
+        if stops or self._saves(epoch_ends):
             state = {
                 "history": self._history,
                 "epoch_sums": self._epoch.sums,
                 "epoch_steps": self._epoch.n_steps,
                 "n_replicas": self._strategy.num_replicas_in_sync,
+                "n_hosts": self._hosts.n,
             }
             self._checkpoints.save(self._done, state)
+        self._asked = 0.0
+        if stops and self._done < self.n_steps:
+            if self._hosts.processes:  # none leaves before the chief has written
+                mean_over_hosts(self._strategy, 0.0)
+            raise TrainingInterrupted(
+                f"training was asked to stop and saved step {self._done} of {self.n_steps} in "
+                f"{self._checkpoints.newest()}; the same command goes on from there"
+            )
 
-    def _look(self, reporter: _Reporter) -> Progress:
+    def _stops(self) -> bool:
+        if not self._hosts.processes:
+            return self._stop()
+        # A mean over at most hundreds of replicas: one that asks for a stop outweighs every save.
+        return self._asked * self._strategy.num_replicas_in_sync > _STOP / 2
+
+    def _saves(self, epoch_ends: bool) -> bool:
+        if self._done == self.n_steps:
+            return True
+        if self._hosts.processes:  # their clocks differ: the chief's has been asked
+            return self._asked > 0
+        interval_s = self._config.loop.checkpoint_every_s
+        waited = self._checkpoints.seconds_since() >= _EPOCH_END_SHARE * interval_s
+        return self._checkpoints.due(self._done) or (epoch_ends and waited)
+
+    def _look(self, reporter: Reporter) -> Progress:
         means = reporter.averages.means()
         accuracy = means.pop(ACCURACY, 0.0)
         means.pop(GRADIENT_NORM, None)
@@ -196,72 +241,3 @@ class Loop:
             input_wait_share=self._timer.wait_share(),
             seconds_left=self._timer.seconds_per_step() * (self.n_steps - self._done),
         )
-
-
-class _Timer:
-    """Rates of this process, without its first step (which compiles)."""
-
-    def __init__(self, sites_per_step: int) -> None:
-        self._sites_per_step = sites_per_step
-        self._began_s = self._ended_s = time.perf_counter()
-        self._wait_s, self._steps, self._wait_began_s = 0.0, -1, 0.0
-
-    def __enter__(self) -> None:
-        self._wait_began_s = time.perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        self._wait_s += time.perf_counter() - self._wait_began_s
-
-    def waiting(self) -> _Timer:
-        """Context in which the loop waits for input."""
-        return self
-
-    def step_done(self) -> None:
-        self._ended_s = time.perf_counter()
-        self._steps += 1
-        if self._steps == 0:
-            self._began_s, self._wait_s = self._ended_s, 0.0
-
-    def seconds_per_step(self) -> float:
-        return (self._ended_s - self._began_s) / self._steps if self._steps > 0 else 0.0
-
-    def sites_per_s(self) -> float:
-        seconds = self.seconds_per_step()
-        return self._sites_per_step / seconds if seconds > 0 else 0.0
-
-    def wait_share(self) -> float:
-        elapsed_s = self._ended_s - self._began_s
-        return self._wait_s / elapsed_s if elapsed_s > 0 else 0.0
-
-
-class _Reporter:
-    """Hands averages to the callback and to TensorBoard from time to time."""
-
-    def __init__(
-        self, callback: ProgressCallback | None, log_dir: str | None, every_s: float
-    ) -> None:
-        self.averages = Averages()
-        self._callback, self._every_s = callback, every_s
-        self._writer = tf.summary.create_file_writer(log_dir) if log_dir else None
-        self._reported_s = time.monotonic()
-
-    def due(self) -> bool:
-        return self.averages.n_steps > 0 and time.monotonic() - self._reported_s >= self._every_s
-
-    def report(self, look: Progress) -> None:
-        if self._callback is not None:
-            self._callback(look)
-        if self._writer is not None:
-            scalars = {**look.losses, ACCURACY: look.accuracy, "sites_per_s": look.sites_per_s}
-            scalars["input_wait_share"] = look.input_wait_share
-            if GRADIENT_NORM in self.averages.sums:
-                scalars[GRADIENT_NORM] = self.averages.means()[GRADIENT_NORM]
-            with self._writer.as_default(step=look.step):
-                for name, value in scalars.items():
-                    tf.summary.scalar(name, value)
-        self.averages = Averages()
-        self._reported_s = time.monotonic()
-
-    def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,36 @@ def print_line(progress: Progress) -> None:
     else:
         sys.stderr.write(line + "\n")
     sys.stderr.flush()
+
+
+class ProgressFile:
+    """Writes the latest look to a file, local or ``gs://``, for whoever watches from elsewhere."""
+
+    def __init__(self, path: str, every_s: float = 20.0) -> None:
+        self._path, self._every_s = path, every_s
+        self._written_s = -every_s
+
+    def __call__(self, progress: Progress) -> None:
+        """Overwrite the file, not more often than every ``every_s`` seconds and at the end."""
+        now_s = time.monotonic()
+        if now_s - self._written_s < self._every_s and progress.step < progress.n_steps:
+            return
+        import tensorflow as tf
+
+        self._written_s = now_s
+        try:
+            with tf.io.gfile.GFile(self._path, "w") as stream:
+                stream.write(json.dumps(asdict(progress)))
+        except (OSError, tf.errors.OpError) as error:  # training does not stop for that
+            sys.stderr.write(f"cannot write {self._path}: {error}\n")
+
+
+def read_progress(text: str) -> Progress | None:
+    """What :class:`ProgressFile` wrote; ``None`` where it was read half-written."""
+    try:
+        return Progress(**json.loads(text))
+    except (ValueError, TypeError):
+        return None
 
 
 def format_line(progress: Progress) -> str:

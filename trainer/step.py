@@ -24,6 +24,8 @@ from trainer.strict import ConfigError
 LOSS = "loss"
 ACCURACY = "accuracy"
 GRADIENT_NORM = "gradient_norm"
+#: Mean over replicas of what each host asked for when it started the step.
+ASKED = "asked"
 
 
 class TrainStep:
@@ -56,18 +58,27 @@ class TrainStep:
         self._config, self._n_classes = config, n_classes
         self._compiled = tf.function(self._all_replicas, autograph=False)
 
-    def __call__(self, element: Any, step: int) -> dict[str, tf.Tensor]:
-        """Update the weights; returns scalars averaged over replicas, not yet fetched."""
-        return self._compiled(element, tf.constant(step, tf.int32))
+    def __call__(self, element: Any, step: int, asked: float | None = None) -> dict[str, tf.Tensor]:
+        """Update the weights; returns scalars averaged over replicas, not yet fetched.
 
-    def _all_replicas(self, element: Any, step: tf.Tensor) -> dict[str, tf.Tensor]:
-        per_replica = self._strategy.run(self._one_replica, args=(element, step))
+        Where hosts have processes of their own, ``asked`` is averaged with them, so that all
+        learn of it after the same step.
+        """
+        words = () if asked is None else (tf.constant(asked, tf.float32),)
+        return self._compiled(element, tf.constant(step, tf.int32), *words)
+
+    def _all_replicas(
+        self, element: Any, step: tf.Tensor, asked: tf.Tensor | None = None
+    ) -> dict[str, tf.Tensor]:
+        per_replica = self._strategy.run(self._one_replica, args=(element, step, asked))
         return {
             name: self._strategy.reduce(tf.distribute.ReduceOp.MEAN, value, axis=None)
             for name, value in per_replica.items()
         }
 
-    def _one_replica(self, element: dict[str, tf.Tensor], step: tf.Tensor) -> dict[str, tf.Tensor]:
+    def _one_replica(
+        self, element: dict[str, tf.Tensor], step: tf.Tensor, asked: tf.Tensor | None
+    ) -> dict[str, tf.Tensor]:
         replica = tf.distribute.get_replica_context()
         clean_BHWC, noisy_BHWC, target_BK = self.prepare(
             element, self._seeds(step, replica.replica_id_in_sync_group)
@@ -92,7 +103,8 @@ class TrainStep:
         self._optimizer.apply([gradient / n_replicas for gradient in gradients], variables)
         right_B = tf.equal(tf.argmax(outputs["logits"], -1), tf.argmax(target_BK, -1))
         accuracy = tf.reduce_mean(tf.cast(right_B, tf.float32))
-        return {LOSS: loss, **terms, ACCURACY: accuracy, GRADIENT_NORM: norm}
+        scalars = {LOSS: loss, **terms, ACCURACY: accuracy, GRADIENT_NORM: norm}
+        return scalars if asked is None else scalars | {ASKED: asked}
 
     def prepare(
         self, element: dict[str, tf.Tensor], seeds: list[tf.Tensor]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,10 +19,12 @@ from trainer.config import TrainerConfig
 from trainer.data import PlateFeed, PlateRecords, scan_plates
 from trainer.errors import PlatewiseError
 from trainer.geometry import check_size
+from trainer.hosts import Hosts, hosts_of, mean_over_hosts
 from trainer.identity import run_digest
 from trainer.loop import Loop
 from trainer.manifest import Manifest, Shard, read_manifest, verify
 from trainer.models import build_model
+from trainer.preemption import StopRequest
 from trainer.progress import ProgressCallback
 from trainer.schedule import build_optimizer
 from trainer.step import TrainStep, trained_variables
@@ -49,8 +52,11 @@ def train(
     out_dir: str,
     progress: ProgressCallback | None = None,
     log_dir: str | None = None,
+    stop: StopRequest | None = None,
 ) -> TrainResult:
     """Train on the split ``train``, or go on where a killed run of the same stopped.
+
+    Under ``multi_worker`` every host calls this; the first of them alone writes and reports.
 
     Parameters
     ----------
@@ -69,12 +75,15 @@ def train(
         Called about every ``config.loop.log_every_s`` seconds.
     log_dir
         Receives TensorBoard scalars.
+    stop
+        Asked after every step whether to save and stop; listens to SIGTERM while steps run.
 
     Raises
     ------
     PlatewiseError
         Unusable data (file or site named); :class:`trainer.loop.TrainingDiverged` on a loss
-        that is not finite, the last good checkpoint being kept.
+        that is not finite, the last good checkpoint being kept;
+        :class:`trainer.preemption.TrainingInterrupted` where ``stop`` said so.
     """
     started_s = time.monotonic()
     manifest = read_manifest(examples_dir)
@@ -84,30 +93,57 @@ def train(
     checkpoint_dir = f"{checkpoint_root.rstrip('/')}/{run_digest(config, shards, normaliser)}"
     finished_dir = f"{checkpoint_dir}/finished"
     trained, resumed_at_step = read_trained(finished_dir), 0
+    hosts = Hosts()
     if trained is not None:
         resumed_at_step = trained.n_steps
     else:
         verify(examples_dir, manifest, [schema.SPLIT_TRAIN])
         strategy = make_strategy(config.loop)
-        transform = load_transform(transform_dir)
-        plates = scan_plates(
-            examples_dir,
-            shards,
-            transform,
-            manifest,
-            n_classes=len(normaliser.classes),
-            hold=config.data.cache_in_memory,
-        )
-        _check_classes(plates, normaliser.classes)
+        hosts = hosts_of(strategy)
+        plates = _plates(examples_dir, transform_dir, manifest, shards, normaliser, config, hosts)
         n_replicas = strategy.num_replicas_in_sync
-        feed = PlateFeed(plates, manifest, config.data, config.loop.seed, n_replicas)
-        loop = _build_loop(strategy, feed, config, len(normaliser.classes), checkpoint_dir)
+        feed = PlateFeed(plates, manifest, config.data, config.loop.seed, n_replicas, hosts.n)
+        n_classes = len(normaliser.classes)
+        loop = _build_loop(strategy, feed, config, n_classes, checkpoint_dir, hosts, stop)
         resumed_at_step = loop.restore()
-        loop.run(progress, log_dir)
-        trained = write_trained(finished_dir, loop.trained(normaliser.classes), loop.model)
-    copy_trained(finished_dir, out_dir)
+        if stop is not None:
+            stop.listen()
+        loop.run(progress if hosts.chief else None, log_dir if hosts.chief else None)
+        described = loop.trained(normaliser.classes)
+        if hosts.chief:
+            trained = write_trained(finished_dir, described, loop.model)
+        else:
+            with tempfile.TemporaryDirectory() as scratch:
+                trained = write_trained(scratch, described, loop.model)
+    if hosts.chief:
+        copy_trained(finished_dir, out_dir)
+    if hosts.processes:  # a host that leaves while the chief still writes would be taken for lost
+        mean_over_hosts(strategy, 0.0)
     seconds = time.monotonic() - started_s
     return TrainResult(out_dir, checkpoint_dir, trained, resumed_at_step, seconds)
+
+
+def _plates(
+    examples_dir: str,
+    transform_dir: str,
+    manifest: Manifest,
+    shards: tuple[Shard, ...],
+    normaliser: FittedNormaliser,
+    config: TrainerConfig,
+    hosts: Hosts,
+) -> list[PlateRecords]:
+    """Facts of every training plate; their records too, where they are to be held."""
+    plates = scan_plates(
+        examples_dir,
+        shards,
+        load_transform(transform_dir),
+        manifest,
+        n_classes=len(normaliser.classes),
+        # A process that feeds other hosts would have to send them what it holds.
+        hold=config.data.cache_in_memory and (hosts.processes or hosts.n == 1),
+    )
+    _check_classes(plates, normaliser.classes)
+    return plates
 
 
 def _build_loop(
@@ -116,6 +152,8 @@ def _build_loop(
     config: TrainerConfig,
     n_classes: int,
     checkpoint_dir: str,
+    hosts: Hosts,
+    stop: StopRequest | None,
 ) -> Loop:
     # Initial weights and the dropout seeds follow from it. Never 0: under a global seed of 0
     # TensorFlow cannot shuffle by a seed that is a tensor, as the feed does.
@@ -131,9 +169,14 @@ def _build_loop(
         keep=config.loop.keep_checkpoints,
         every_s=config.loop.checkpoint_every_s,
         every_steps=config.loop.checkpoint_every_steps,
+        writes=hosts.chief,
     )
     step = TrainStep(strategy, model, optimizer, config, n_classes)
-    return Loop(strategy, feed, model, step, checkpoints, config)
+    return Loop(strategy, feed, model, step, checkpoints, config, hosts, stop or _never)
+
+
+def _never() -> bool:
+    return False
 
 
 def _check(

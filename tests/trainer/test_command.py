@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 
 from trainer.command import main
 from trainer.identity import run_digest
-from trainer.progress import Progress, duration, format_line
+from trainer.preemption import EXIT_CODE
+from trainer.progress import Progress, ProgressFile, duration, format_line, read_progress
 from trainer.strict import to_mapping
 from trainer.transform_graph import read_normaliser
 
@@ -63,6 +65,38 @@ def test_an_unreadable_configuration_is_named(toy_screen, tmp_path, capsys, cont
     with pytest.raises(SystemExit):
         main(given)
     assert str(path) in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_sigterm_saves_the_step_and_the_same_command_goes_on(toy_screen, tmp_path, capsys) -> None:
+    given = arguments(toy_screen, tmp_path, "--set", "loop.log_every_s=0.0")
+    command = [sys.executable, "-m", "trainer", *given]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, **pipes) as process:
+        for line in process.stderr:
+            if line.startswith("step "):
+                break
+        process.send_signal(signal.SIGTERM)
+        _, error = process.communicate(timeout=120)
+    assert process.returncode == EXIT_CODE == 134  # the one that Vertex AI starts again
+    saved = int(error.partition("saved step ")[2].split()[0])
+    assert 1 <= saved < 16
+    assert main(given) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["resumed_at_step"] == saved and answer["n_steps"] == 16
+
+
+def test_progress_can_be_watched_from_elsewhere(tmp_path) -> None:
+    path = tmp_path / "progress.json"
+    write = ProgressFile(str(path), every_s=1000.0)
+    looks = [Progress(step, 9, 1, 1, 5.0, {"loss": 1.0 / step}) for step in (1, 2, 9)]
+    write(looks[0])
+    write(looks[1])  # too soon
+    assert read_progress(path.read_text()) == looks[0]
+    write(looks[2])  # the end
+    assert read_progress(path.read_text()) == looks[2]
+    assert read_progress(path.read_text()[:-9]) is None
+    ProgressFile(str(tmp_path / "missing" / "progress.json"))(looks[0])  # and training goes on
 
 
 def test_importing_the_package_and_its_help_need_no_tensorflow() -> None:

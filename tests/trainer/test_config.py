@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
-from trainer.config import ModelConfig, NormalizerConfig, TrainerConfig, flatten, preset
+from trainer.config import ModelConfig, NormalizerConfig, TrainerConfig, flatten, preset, resolve
 from trainer.strict import ConfigError, build, to_mapping
 
 
@@ -62,3 +64,21 @@ def test_flatten_gives_dotted_keys() -> None:
     flat = flatten(preset("tiny"))
     assert flat["model.backbone"] == "tiny"
     assert all(not isinstance(value, dict) or not value for value in flat.values())
+
+
+def test_a_preset_chosen_late_keeps_what_was_changed() -> None:
+    changed = preset("tiny", {"model": {"dropout": 0.3}, "loop": {"seed": 7}})
+    assert resolve(changed, "tiny") == changed
+    assert resolve(changed, "tiny", "tiny") == changed
+    assert resolve(changed, "tiny", "full") == preset(
+        "full", {"model": {"dropout": 0.3}, "loop": {"seed": 7}}
+    )
+    assert resolve(changed, "tiny", epochs=3).loop == dataclasses.replace(changed.loop, epochs=3)
+    # A changed number of epochs is a change too; one given now wins over it.
+    longer = preset("tiny", {"loop": {"epochs": 33}})
+    assert resolve(longer, "tiny", "base").loop.epochs == 33
+    assert resolve(longer, "tiny", "base", epochs=2).loop.epochs == 2
+    with pytest.raises(ConfigError, match="preset must be one of tiny, base, full; got 'huge'"):
+        resolve(changed, "tiny", "huge")
+    with pytest.raises(ConfigError, match="epochs must be at least 1"):
+        resolve(changed, "tiny", epochs=-1)

@@ -145,7 +145,7 @@ def test_a_checkpoint_of_another_number_of_replicas_is_refused(toy_screen, tmp_p
     assert state["n_replicas"] == 1
     text = json.dumps(state | {"n_replicas": 4})
     sealed.write_text(json.dumps({"state": text, "digest": digest(text)}))
-    with pytest.raises(PlatewiseError, match=r"ckpt-3 was made on 4 replicas, and here are 1"):
+    with pytest.raises(PlatewiseError, match=r"ckpt-3 was made on 4 replicas, and here are 1:"):
         run(toy_screen, tmp_path, loop=often)
 
 
