@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import graphlib
+import importlib
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -112,6 +114,23 @@ class Jobs:
             job.error = status_pb2.Status(code=9, message=message or "the job failed")
         if collection_of(job) == "pipelineJobs":
             _set_tasks(job, name, message)
+            if name == "RUNNING" and not job.job_detail.pipeline_run_context:
+                self._set_contexts(job)
+
+    def _set_contexts(self, job: Any) -> None:
+        """A run enters the metadata store when it starts: experiments look for it there."""
+        types = importlib.import_module(type(job).__module__.rpartition(".")[0])
+        location = job.name.partition("/pipelineJobs/")[0]
+        pipeline = json_format.MessageToDict(type(job).pb(job).pipeline_spec)["pipelineInfo"]
+        for field, title, context_id in (
+            ("pipeline_context", "system.Pipeline", pipeline["name"]),
+            ("pipeline_run_context", "system.PipelineRun", job.name.rpartition("/")[2]),
+        ):
+            store = f"{location}/metadataStores/default"
+            if f"{store}/contexts/{context_id}" not in self.store.resources:
+                context = types.Context(schema_title=title, display_name=context_id)
+                self.store.add(store, "contexts", context, context_id)
+            setattr(job.job_detail, field, self.store.get(f"{store}/contexts/{context_id}"))
 
 
 def collection_of(job: Any) -> str:
@@ -125,7 +144,9 @@ def short_state(job: Any) -> str:
 def _set_tasks(job: Any, state: str, message: str) -> None:
     """Tasks of a pipeline: each look at a running one finishes the next of them."""
     spec = json_format.MessageToDict(type(job).pb(job).pipeline_spec)
-    names = list(spec.get("root", {}).get("dag", {}).get("tasks", {}))
+    tasks = spec.get("root", {}).get("dag", {}).get("tasks", {})
+    order = {name: sorted(task.get("dependentTasks", [])) for name, task in sorted(tasks.items())}
+    names = list(graphlib.TopologicalSorter(order).static_order())
     details = job.job_detail.task_details
     if state == "RUNNING" and len(details) < len(names):
         if details:
