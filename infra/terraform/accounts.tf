@@ -39,13 +39,15 @@ resource "google_service_account" "ci" {
 locals {
   # Who may run something as whom. Whoever may act as the pipeline may write artifacts through it,
   # so this table is as important as the one of object writers.
+  accounts_act_as = {
+    pipeline_as_trainer   = { who = google_service_account.pipeline.member, account = google_service_account.trainer.name }
+    pipeline_as_dataflow  = { who = google_service_account.pipeline.member, account = google_service_account.dataflow.name }
+    trigger_as_pipeline   = { who = google_service_account.trigger.member, account = google_service_account.pipeline.name }
+    scheduler_as_pipeline = { who = google_service_account.scheduler.member, account = google_service_account.pipeline.name }
+  }
+
   acts_as = merge(
-    {
-      pipeline_as_trainer   = { who = google_service_account.pipeline.member, account = google_service_account.trainer.name }
-      pipeline_as_dataflow  = { who = google_service_account.pipeline.member, account = google_service_account.dataflow.name }
-      trigger_as_pipeline   = { who = google_service_account.trigger.member, account = google_service_account.pipeline.name }
-      scheduler_as_pipeline = { who = google_service_account.scheduler.member, account = google_service_account.pipeline.name }
-    },
+    local.accounts_act_as,
     var.ci_runs_pipelines ? {
       ci_as_pipeline = { who = google_service_account.ci.member, account = google_service_account.pipeline.name }
     } : {},

@@ -66,29 +66,31 @@ resource "google_project_iam_custom_role" "curves" {
 }
 
 locals {
+  account_roles = {
+    # Custom jobs, metadata, model registry: Vertex AI has no finer role that covers them.
+    pipeline_vertex   = { who = google_service_account.pipeline.member, role = "roles/aiplatform.user" }
+    pipeline_dataflow = { who = google_service_account.pipeline.member, role = "roles/dataflow.developer" }
+    pipeline_logs     = { who = google_service_account.pipeline.member, role = "roles/logging.logWriter" }
+
+    trainer_logs    = { who = google_service_account.trainer.member, role = "roles/logging.logWriter" }
+    trainer_metrics = { who = google_service_account.trainer.member, role = "roles/monitoring.metricWriter" }
+    trainer_curves  = { who = google_service_account.trainer.member, role = google_project_iam_custom_role.curves.id }
+
+    dataflow_worker  = { who = google_service_account.dataflow.member, role = google_project_iam_custom_role.dataflow_worker.id }
+    dataflow_logs    = { who = google_service_account.dataflow.member, role = "roles/logging.logWriter" }
+    dataflow_metrics = { who = google_service_account.dataflow.member, role = "roles/monitoring.metricWriter" }
+
+    trigger_submits  = { who = google_service_account.trigger.member, role = google_project_iam_custom_role.submitter.id }
+    trigger_receives = { who = google_service_account.trigger.member, role = "roles/eventarc.eventReceiver" }
+    trigger_logs     = { who = google_service_account.trigger.member, role = "roles/logging.logWriter" }
+
+    scheduler_submits = { who = google_service_account.scheduler.member, role = google_project_iam_custom_role.submitter.id }
+
+    ci_logs = { who = google_service_account.ci.member, role = "roles/logging.logWriter" }
+  }
+
   project_roles = merge(
-    {
-      # Custom jobs, metadata, model registry: Vertex AI has no finer role that covers them.
-      pipeline_vertex   = { who = google_service_account.pipeline.member, role = "roles/aiplatform.user" }
-      pipeline_dataflow = { who = google_service_account.pipeline.member, role = "roles/dataflow.developer" }
-      pipeline_logs     = { who = google_service_account.pipeline.member, role = "roles/logging.logWriter" }
-
-      trainer_logs    = { who = google_service_account.trainer.member, role = "roles/logging.logWriter" }
-      trainer_metrics = { who = google_service_account.trainer.member, role = "roles/monitoring.metricWriter" }
-      trainer_curves  = { who = google_service_account.trainer.member, role = google_project_iam_custom_role.curves.id }
-
-      dataflow_worker  = { who = google_service_account.dataflow.member, role = google_project_iam_custom_role.dataflow_worker.id }
-      dataflow_logs    = { who = google_service_account.dataflow.member, role = "roles/logging.logWriter" }
-      dataflow_metrics = { who = google_service_account.dataflow.member, role = "roles/monitoring.metricWriter" }
-
-      trigger_submits  = { who = google_service_account.trigger.member, role = google_project_iam_custom_role.submitter.id }
-      trigger_receives = { who = google_service_account.trigger.member, role = "roles/eventarc.eventReceiver" }
-      trigger_logs     = { who = google_service_account.trigger.member, role = "roles/logging.logWriter" }
-
-      scheduler_submits = { who = google_service_account.scheduler.member, role = google_project_iam_custom_role.submitter.id }
-
-      ci_logs = { who = google_service_account.ci.member, role = "roles/logging.logWriter" }
-    },
+    local.account_roles,
     var.ci_runs_pipelines ? {
       ci_submits = { who = google_service_account.ci.member, role = google_project_iam_custom_role.submitter.id }
     } : {},

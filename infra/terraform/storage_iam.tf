@@ -21,45 +21,47 @@ locals {
   of_training       = "resource.name.extract('/PlateTrainingJob_{task}/') != ''"
   of_beam_steps     = join(" || ", [for step in local.beam_steps : "resource.name.extract('/${step}_{task}/') != ''"])
 
+  account_writers = {
+    pipeline_artifacts = {
+      who  = google_service_account.pipeline.member, bucket = local.buckets.artifacts, role = "roles/storage.objectUser"
+      when = "${local.under_pipelines} && !${local.under_checkpoints}"
+      why  = "Steps write their outputs, but no checkpoints"
+    }
+    # objectCreator can add objects, not replace them: a pushed version stays what was blessed.
+    pipeline_models = {
+      who  = google_service_account.pipeline.member, bucket = local.buckets.models, role = "roles/storage.objectCreator"
+      when = local.under_models
+      why  = "The pusher adds versions and cannot change one"
+    }
+    pipeline_temp = {
+      who  = google_service_account.pipeline.member, bucket = local.buckets.temp, role = "roles/storage.objectUser"
+      when = ""
+      why  = "Temporary files"
+    }
+    trainer_artifacts = {
+      who  = google_service_account.trainer.member, bucket = local.buckets.artifacts, role = "roles/storage.objectUser"
+      when = "${local.under_checkpoints} || (${local.under_pipelines} && ${local.of_training})"
+      why  = "Checkpoints, weights and curves"
+    }
+    dataflow_artifacts = {
+      who  = google_service_account.dataflow.member, bucket = local.buckets.artifacts, role = "roles/storage.objectUser"
+      when = "${local.under_pipelines} && !${local.under_checkpoints} && (${local.of_beam_steps})"
+      why  = "Examples, the Transform graph and evaluations"
+    }
+    dataflow_temp = {
+      who  = google_service_account.dataflow.member, bucket = local.buckets.temp, role = "roles/storage.objectUser"
+      when = ""
+      why  = "Temporary files"
+    }
+    trigger_markers = {
+      who  = google_service_account.trigger.member, bucket = local.buckets.artifacts, role = "roles/storage.objectCreator"
+      when = local.under_triggers
+      why  = "Remembers which plates were started"
+    }
+  }
+
   object_writers = merge(
-    {
-      pipeline_artifacts = {
-        who  = google_service_account.pipeline.member, bucket = local.buckets.artifacts, role = "roles/storage.objectUser"
-        when = "${local.under_pipelines} && !${local.under_checkpoints}"
-        why  = "Steps write their outputs, but no checkpoints"
-      }
-      # objectCreator can add objects, not replace them: a pushed version stays what was blessed.
-      pipeline_models = {
-        who  = google_service_account.pipeline.member, bucket = local.buckets.models, role = "roles/storage.objectCreator"
-        when = local.under_models
-        why  = "The pusher adds versions and cannot change one"
-      }
-      pipeline_temp = {
-        who  = google_service_account.pipeline.member, bucket = local.buckets.temp, role = "roles/storage.objectUser"
-        when = ""
-        why  = "Temporary files"
-      }
-      trainer_artifacts = {
-        who  = google_service_account.trainer.member, bucket = local.buckets.artifacts, role = "roles/storage.objectUser"
-        when = "${local.under_checkpoints} || (${local.under_pipelines} && ${local.of_training})"
-        why  = "Checkpoints, weights and curves"
-      }
-      dataflow_artifacts = {
-        who  = google_service_account.dataflow.member, bucket = local.buckets.artifacts, role = "roles/storage.objectUser"
-        when = "${local.under_pipelines} && !${local.under_checkpoints} && (${local.of_beam_steps})"
-        why  = "Examples, the Transform graph and evaluations"
-      }
-      dataflow_temp = {
-        who  = google_service_account.dataflow.member, bucket = local.buckets.temp, role = "roles/storage.objectUser"
-        when = ""
-        why  = "Temporary files"
-      }
-      trigger_markers = {
-        who  = google_service_account.trigger.member, bucket = local.buckets.artifacts, role = "roles/storage.objectCreator"
-        when = local.under_triggers
-        why  = "Remembers which plates were started"
-      }
-    },
+    local.account_writers,
     {
       for who in var.screen_writers : "${who}_screens" => {
         who  = who, bucket = local.buckets.screens, role = "roles/storage.objectCreator"
@@ -69,25 +71,27 @@ locals {
     },
   )
 
-  object_readers = merge(
-    {
-      pipeline_screens   = { who = google_service_account.pipeline.member, bucket = local.buckets.screens, role = "roles/storage.objectViewer" }
-      pipeline_artifacts = { who = google_service_account.pipeline.member, bucket = local.buckets.artifacts, role = "roles/storage.objectViewer" }
-      pipeline_models    = { who = google_service_account.pipeline.member, bucket = local.buckets.models, role = "roles/storage.objectViewer" }
-      trainer_artifacts  = { who = google_service_account.trainer.member, bucket = local.buckets.artifacts, role = "roles/storage.objectViewer" }
-      dataflow_screens   = { who = google_service_account.dataflow.member, bucket = local.buckets.screens, role = "roles/storage.objectViewer" }
-      dataflow_artifacts = { who = google_service_account.dataflow.member, bucket = local.buckets.artifacts, role = "roles/storage.objectViewer" }
-      trigger_screens    = { who = google_service_account.trigger.member, bucket = local.buckets.screens, role = "roles/storage.objectViewer" }
-      trigger_artifacts  = { who = google_service_account.trigger.member, bucket = local.buckets.artifacts, role = "roles/storage.objectViewer" }
-      ci_artifacts       = { who = google_service_account.ci.member, bucket = local.buckets.artifacts, role = "roles/storage.objectViewer" }
+  account_readers = {
+    pipeline_screens   = { who = google_service_account.pipeline.member, bucket = local.buckets.screens, role = "roles/storage.objectViewer" }
+    pipeline_artifacts = { who = google_service_account.pipeline.member, bucket = local.buckets.artifacts, role = "roles/storage.objectViewer" }
+    pipeline_models    = { who = google_service_account.pipeline.member, bucket = local.buckets.models, role = "roles/storage.objectViewer" }
+    trainer_artifacts  = { who = google_service_account.trainer.member, bucket = local.buckets.artifacts, role = "roles/storage.objectViewer" }
+    dataflow_screens   = { who = google_service_account.dataflow.member, bucket = local.buckets.screens, role = "roles/storage.objectViewer" }
+    dataflow_artifacts = { who = google_service_account.dataflow.member, bucket = local.buckets.artifacts, role = "roles/storage.objectViewer" }
+    trigger_screens    = { who = google_service_account.trigger.member, bucket = local.buckets.screens, role = "roles/storage.objectViewer" }
+    trigger_artifacts  = { who = google_service_account.trigger.member, bucket = local.buckets.artifacts, role = "roles/storage.objectViewer" }
+    ci_artifacts       = { who = google_service_account.ci.member, bucket = local.buckets.artifacts, role = "roles/storage.objectViewer" }
 
-      # Clients of Beam and Vertex AI look the bucket itself up before they write into it.
-      pipeline_artifacts_bucket = { who = google_service_account.pipeline.member, bucket = local.buckets.artifacts, role = "roles/storage.legacyBucketReader" }
-      pipeline_temp_bucket      = { who = google_service_account.pipeline.member, bucket = local.buckets.temp, role = "roles/storage.legacyBucketReader" }
-      trainer_artifacts_bucket  = { who = google_service_account.trainer.member, bucket = local.buckets.artifacts, role = "roles/storage.legacyBucketReader" }
-      dataflow_artifacts_bucket = { who = google_service_account.dataflow.member, bucket = local.buckets.artifacts, role = "roles/storage.legacyBucketReader" }
-      dataflow_temp_bucket      = { who = google_service_account.dataflow.member, bucket = local.buckets.temp, role = "roles/storage.legacyBucketReader" }
-    },
+    # Clients of Beam and Vertex AI look the bucket itself up before they write into it.
+    pipeline_artifacts_bucket = { who = google_service_account.pipeline.member, bucket = local.buckets.artifacts, role = "roles/storage.legacyBucketReader" }
+    pipeline_temp_bucket      = { who = google_service_account.pipeline.member, bucket = local.buckets.temp, role = "roles/storage.legacyBucketReader" }
+    trainer_artifacts_bucket  = { who = google_service_account.trainer.member, bucket = local.buckets.artifacts, role = "roles/storage.legacyBucketReader" }
+    dataflow_artifacts_bucket = { who = google_service_account.dataflow.member, bucket = local.buckets.artifacts, role = "roles/storage.legacyBucketReader" }
+    dataflow_temp_bucket      = { who = google_service_account.dataflow.member, bucket = local.buckets.temp, role = "roles/storage.legacyBucketReader" }
+  }
+
+  object_readers = merge(
+    local.account_readers,
     {
       for bucket in var.extra_screen_buckets :
       "pipeline_${bucket}" => { who = google_service_account.pipeline.member, bucket = bucket, role = "roles/storage.objectViewer" }

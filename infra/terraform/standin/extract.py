@@ -15,9 +15,8 @@ import re
 import sys
 from pathlib import Path
 
-import hcl2
+from reading import Configuration
 
-HERE = Path(__file__).resolve().parent
 _SIMPLE = {"string": "string", "number": "number", "boolean": "bool", "any": "dynamic"}
 _MEMBER = re.compile(r"#(\w+) [\w]+#\w+\}.*?readonly (\w+)(\??):", re.S)
 _HCL = re.compile(
@@ -27,17 +26,6 @@ _HCL = re.compile(
 )
 _COMMENT = re.compile(r"// (\w+) - computed: (\w+), optional: (\w+), required: (\w+)")
 _GETTER = re.compile(r"this\.get(\w+)Attribute\('(\w+)'\)")
-
-
-def used_types(folder: Path) -> set[tuple[str, str]]:
-    """Every (``resource`` or ``data``, type) of the configuration in a folder."""
-    found = set()
-    for path in folder.glob("*.tf"):
-        parsed = hcl2.loads(path.read_text())
-        for kind in ("resource", "data"):
-            for entry in parsed.get(kind, []):
-                found.update((kind, name.strip('"')) for name in entry)
-    return found
 
 
 def source(package: Path, kind: str, name: str) -> str:
@@ -110,8 +98,10 @@ def resource(text: str) -> dict:
 def main(package: Path) -> None:
     """Print the schema of every resource and data source in use."""
     schema: dict = {"provider": "hashicorp/google", "version": "6.50.0", "resource": {}, "data": {}}
-    for kind, name in sorted(used_types(HERE.parent)):
-        schema[kind][name] = resource(source(package, kind, name))
+    configuration = Configuration()
+    for kind in ("resource", "data"):
+        for name in sorted(configuration.types(kind)):
+            schema[kind][name] = resource(source(package, kind, name))
     print(json.dumps(schema, separators=(",", ":"), sort_keys=True))
 
 
