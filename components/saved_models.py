@@ -1,4 +1,4 @@
-"""SavedModels that are the same bytes whenever they hold the same things.
+"""SavedModels: where they lie, and how equal content becomes equal bytes.
 
 TensorFlow numbers functions from a counter that runs as long as the process, threads and all,
 and draws a random uuid at every save: two runs on the same data give files that differ. Here
@@ -22,6 +22,15 @@ _COUNTED = re.compile(
 
 #: Attribute in which a captured tensor without a name is named by the counter.
 _CAPTURE_NAME = "_user_specified_name"
+
+
+def model_folder(uri: str) -> str:
+    """Folder of the SavedModel in a model artifact, or a pushed folder as it is."""
+    from tfx.dsl.io import fileio
+    from tfx.utils import path_utils
+
+    serving = str(path_utils.serving_model_dir(uri))
+    return serving if fileio.isdir(serving) else uri
 
 
 def canonicalise(folder: str) -> None:

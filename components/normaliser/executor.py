@@ -13,10 +13,10 @@ from tfx.components.transform import executor as stock
 from tfx.proto import transform_pb2
 from tfx.types import artifact_utils
 from tfx.types import standard_component_specs as keys
-from tfx.utils import json_utils, path_utils, proto_utils
+from tfx.utils import json_utils, proto_utils
 
 from components.normaliser.preprocessing import TEXT_PATH_KEY
-from components.saved_models import canonicalise
+from components.saved_models import canonicalise, model_folder
 from components.worker_errors import worker_errors
 from trainer import manifest
 from trainer.artifact import TRANSFORM_IN_MODEL
@@ -71,7 +71,7 @@ def _normalizer(
 ) -> dict[str, Any]:
     """The configured normaliser, the model's own, or the one named when the run was started."""
     if configured is None:
-        model = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict[MODEL_KEY]))
+        model = model_folder(artifact_utils.get_single_uri(input_dict[MODEL_KEY]))
         configured = to_mapping(read_normaliser(f"{model}/{TRANSFORM_IN_MODEL}").config)
     changed = configured | {"method": exec_properties.get(METHOD_KEY) or configured["method"]}
     return to_mapping(build(NormalizerConfig, changed, "normalizer."))

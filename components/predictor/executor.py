@@ -9,10 +9,9 @@ from typing import Any
 
 from tfx import types
 from tfx.dsl.components.base import base_executor
-from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
-from tfx.utils import path_utils
 
+from components.saved_models import model_folder
 from components.trainer.executor import PROGRESS_LOGGER
 from trainer.artifact import TRANSFORM_IN_MODEL
 from trainer.bundle import load_bundle
@@ -54,12 +53,6 @@ class PlatePredictorExecutor(base_executor.BaseExecutor):
         # A split without a single shard would make TFX's file patterns fail.
         filled = [split for split in manifest.splits() if manifest.of_split(split)]
         predictions.split_names = artifact_utils.encode_split_names(filled)
-
-
-def model_folder(uri: str) -> str:
-    """Folder of the SavedModel in a model artifact, or a pushed folder as it is."""
-    serving = path_utils.serving_model_dir(uri)
-    return serving if fileio.isdir(serving) else uri
 
 
 def _baseline(models: list[types.Artifact]) -> Baseline | None:

@@ -62,6 +62,8 @@ def _portable(config: VertexConfig) -> list[str]:
         f"--environment_type={beam.environment_type}",
         f"--parallelism={beam.parallelism}",
     ]
+    # Named, or TFX packs itself up and every worker installs it over what its image has.
+    arguments.append(f"--sdk_container_image={config.image}")
     if beam.environment_type == "DOCKER":
         arguments.append(f"--environment_config={config.image}")
     return arguments

@@ -117,8 +117,11 @@ class VertexConfig:
     def __post_init__(self) -> None:
         for name in ("pipeline_root", "temp_location"):
             value = getattr(self, name)
-            if value and not value.startswith("gs://"):
-                raise ConfigError(f"{name} must start with gs://; got {value!r}")
+            if value and not value.startswith(("gs://", "/")):
+                raise ConfigError(
+                    f"{name} must start with gs://, or with / where a folder is mounted into "
+                    f"every step; got {value!r}"
+                )
         for key, value in self.labels.items():
             if not _LABEL.fullmatch(key) or not re.fullmatch(r"[a-z0-9_-]{0,63}", value):
                 raise ConfigError(
