@@ -24,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = _parser()
     args = parser.parse_args(arguments)
+    to_file = ProgressFile(args.progress) if args.progress else None
     try:
         config = _config(args)
         # TensorFlow is slow to import and logs at once: only when there is work.
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             config,
             args.checkpoints,
             args.out,
-            progress=_progress(args.progress),
+            progress=_progress(to_file),
             log_dir=args.logs,
             stop=StopRequest(),
         )
@@ -50,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TrainingInterrupted as interrupted:
         parser.exit(EXIT_CODE, f"interrupted: {interrupted}\n")
     except (PlatewiseError, ConfigError) as error:
+        if to_file is not None:
+            to_file.fail(str(error))
         parser.exit(1, f"error: {error}\n")
     except Exception as error:
         lost = _lost_host(error)
@@ -84,7 +87,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--checkpoints", required=True, metavar="DIR")
     parser.add_argument("--export", metavar="DIR", help="receives a SavedModel as well")
     parser.add_argument("--logs", metavar="DIR", help="receives TensorBoard scalars")
-    parser.add_argument("--progress", metavar="FILE", help="receives the latest progress as JSON")
+    parser.add_argument(
+        "--progress", metavar="FILE", help="receives the latest progress, or why it failed"
+    )
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--config", metavar="FILE", help="JSON of a trainer configuration")
     source.add_argument("--preset", default="base", help="tiny, base or full")
@@ -98,9 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _progress(path: str | None) -> ProgressCallback:
-    to_file = ProgressFile(path) if path else None
-
+def _progress(to_file: ProgressFile | None) -> ProgressCallback:
     def tell(progress: Progress) -> None:
         print_line(progress)
         if to_file is not None:

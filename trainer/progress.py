@@ -7,6 +7,9 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from typing import Any
+
+_FAILED = "failed"
 
 
 @dataclass(frozen=True)
@@ -53,12 +56,20 @@ class ProgressFile:
         now_s = time.monotonic()
         if now_s - self._written_s < self._every_s and progress.step < progress.n_steps:
             return
+        self._written_s = now_s
+        self._write(asdict(progress))
+
+    def fail(self, message: str) -> None:
+        """Leave behind why training ended."""
+        self._write({_FAILED: message})
+
+    def _write(self, plain: dict[str, Any]) -> None:
         import tensorflow as tf
 
-        self._written_s = now_s
         try:
+            tf.io.gfile.makedirs(self._path.rpartition("/")[0] or ".")
             with tf.io.gfile.GFile(self._path, "w") as stream:
-                stream.write(json.dumps(asdict(progress)))
+                stream.write(json.dumps(plain))
         except (OSError, tf.errors.OpError) as error:  # training does not stop for that
             sys.stderr.write(f"cannot write {self._path}: {error}\n")
 
@@ -69,6 +80,14 @@ def read_progress(text: str) -> Progress | None:
         return Progress(**json.loads(text))
     except (ValueError, TypeError):
         return None
+
+
+def read_failure(text: str) -> str:
+    """What :meth:`ProgressFile.fail` wrote; empty where training has not failed."""
+    try:
+        return str(json.loads(text).get(_FAILED, ""))
+    except (ValueError, AttributeError):
+        return ""
 
 
 def format_line(progress: Progress) -> str:

@@ -89,7 +89,7 @@ def train(
     manifest = read_manifest(examples_dir)
     shards = manifest.of_split(schema.SPLIT_TRAIN)
     normaliser = read_normaliser(transform_dir)
-    _check(examples_dir, manifest, shards, normaliser, config)
+    check_inputs(examples_dir, manifest, shards, normaliser, config)
     checkpoint_dir = f"{checkpoint_root.rstrip('/')}/{run_digest(config, shards, normaliser)}"
     finished_dir = f"{checkpoint_dir}/finished"
     trained, resumed_at_step = read_trained(finished_dir), 0
@@ -179,14 +179,21 @@ def _never() -> bool:
     return False
 
 
-def _check(
+def check_inputs(
     examples_dir: str,
     manifest: Manifest,
     shards: tuple[Shard, ...],
     normaliser: FittedNormaliser,
     config: TrainerConfig,
 ) -> None:
-    """What can be refused before anything is read or built."""
+    """Refuse what can be refused before anything is read or built.
+
+    Raises
+    ------
+    PlatewiseError
+        No training split, other channels or too small sites, or a plate that the Transform graph
+        was not fitted on.
+    """
     if not shards:
         raise PlatewiseError(
             f"{examples_dir} has no split {schema.SPLIT_TRAIN!r} (it has: "

@@ -13,7 +13,14 @@ import pytest
 from trainer.command import main
 from trainer.identity import run_digest
 from trainer.preemption import EXIT_CODE
-from trainer.progress import Progress, ProgressFile, duration, format_line, read_progress
+from trainer.progress import (
+    Progress,
+    ProgressFile,
+    duration,
+    format_line,
+    read_failure,
+    read_progress,
+)
 from trainer.strict import to_mapping
 from trainer.transform_graph import read_normaliser
 
@@ -96,7 +103,17 @@ def test_progress_can_be_watched_from_elsewhere(tmp_path) -> None:
     write(looks[2])  # the end
     assert read_progress(path.read_text()) == looks[2]
     assert read_progress(path.read_text()[:-9]) is None
-    ProgressFile(str(tmp_path / "missing" / "progress.json"))(looks[0])  # and training goes on
+    ProgressFile(str(path / "below_a_file.json"))(looks[0])  # cannot be, and training goes on
+
+
+def test_why_it_failed_can_be_read_from_elsewhere(toy_screen, tmp_path) -> None:
+    path = tmp_path / "watched" / "progress.json"
+    more = ("--set", "model.image_size_px=64", "--progress", str(path))
+    with pytest.raises(SystemExit):
+        main(arguments(toy_screen, tmp_path, *more))
+    assert "the network sees 64 x 64 px" in read_failure(path.read_text())
+    assert read_progress(path.read_text()) is None
+    assert read_failure("{}") == read_failure("[") == ""
 
 
 def test_importing_the_package_and_its_help_need_no_tensorflow() -> None:
