@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import apache_beam as beam
@@ -23,7 +24,7 @@ from components.plate_example_gen.config import QualityConfig, ScreenConfig, Spl
 from components.plate_example_gen.prepare import Prepared, prepare, require_training_splits
 from components.plate_example_gen.scan import ScanOptions, SiteResult, n_threads, scan_plate
 from components.plate_example_gen.screen import Plate, ScreenError
-from components.plate_example_gen.shards import TEMPORARY_NAME, ShardWriter
+from components.plate_example_gen.shards import TEMPORARY_NAME, ShardWriter, publish
 from components.plate_example_gen.splits import Assignment, classes
 from components.plate_example_gen.storage import Storage, open_storage
 from components.plate_example_gen.tally import Tally
@@ -100,17 +101,19 @@ def ingest(
             | "ReadPlate" >> beam.ParDo(read_plate)
         )
     tally = Tally(prepared, quality, n_channels)
-    shards = _collect(tally, target, destination, source)
+    written = _collect(tally, target, destination, source)
     reasons = tally.reasons_to_stop()
     if reasons:
         raise ScreenError(_stop_text(screen.root, reasons))
     _write_quality(tally, screen, target, destination.quality)
     text = schema_text(n_channels)
     quality_files.write_text(target, f"{destination.schema.rstrip('/')}/{SCHEMA_NAME}", text)
+    with ThreadPoolExecutor(threads) as pool:
+        shards = tuple(pool.map(partial(publish, target, destination.examples), written))
     target.remove_folder(f"{destination.examples.rstrip('/')}/{TEMPORARY_NAME}")
     size = prepared.options.size
     manifest = manifests.Manifest(
-        shards=tuple(shards),
+        shards=shards,
         n_channels=n_channels,
         height=size.height if size else 0,
         width=size.width if size else 0,

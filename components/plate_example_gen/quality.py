@@ -39,6 +39,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -186,10 +187,11 @@ def plate_columns(n_channels: int, percentiles: Sequence[float]) -> list[str]:
 
 
 def write_text(storage: Storage, path: str, text: str) -> None:
-    """Write a small file that appears whole or not at all."""
-    with storage.open_write(f"{path}.tmp") as stream:
+    """Write a small file that appears whole or not at all, whoever else writes it too."""
+    temporary = f"{path}.{uuid.uuid4().hex}.tmp"
+    with storage.open_write(temporary) as stream:
         stream.write(text.encode())
-    storage.rename(f"{path}.tmp", path)
+    storage.rename(temporary, path)
 
 
 def stray_letters(prepared: Prepared, storage: Storage) -> Iterator[DeadLetter]:

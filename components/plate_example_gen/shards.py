@@ -1,9 +1,15 @@
-"""Writes the shard of one plate: a temporary name first, its own only when it is whole."""
+"""Writes the shard of one plate under a name of its own; one place then publishes it.
+
+A Beam runner may read a plate twice, one attempt after the other or both at once, and two
+machines need not compress to the same bytes (ISA-L picks its code by the CPU). So no attempt
+touches what another wrote, and whoever writes the manifest chooses which one counts.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import uuid
+from dataclasses import replace
 from typing import BinaryIO
 
 from components.plate_example_gen.storage import Storage
@@ -15,7 +21,7 @@ TEMPORARY_NAME = "_tmp"
 
 
 class ShardWriter:
-    """One TFRecord file. The same records always give the same bytes and the same name.
+    """One TFRecord file, written by one attempt at one plate.
 
     Parameters
     ----------
@@ -32,11 +38,10 @@ class ShardWriter:
 
         self._storage, self._folder = storage, folder.rstrip("/")
         self._split, self._experiment, self._plate_id = split, experiment, plate_id
-        # Two attempts at one plate must not write into one file.
-        self._temporary = f"{self._folder}/{TEMPORARY_NAME}/{plate_id}-{split}-{uuid.uuid4().hex}"
+        self._name = f"{TEMPORARY_NAME}/{plate_id}-{split}-{uuid.uuid4().hex}"
         self._checksum = google_crc32c.Checksum()
         self._n_records = self._n_bytes = 0
-        self._stream: BinaryIO = storage.open_write(self._temporary)
+        self._stream: BinaryIO = storage.open_write(f"{self._folder}/{self._name}")
 
     def write(self, record: bytes) -> None:
         """Append one serialised record."""
@@ -47,15 +52,13 @@ class ShardWriter:
         self._n_bytes += len(framed)
 
     def close(self) -> Shard:
-        """Finish the file and give it its name."""
+        """Finish the file; it keeps its temporary name until :func:`publish`."""
         self._stream.close()
-        name = f"Split-{self._split}/{self._plate_id}-00000-of-00001"
-        self._storage.rename(self._temporary, f"{self._folder}/{name}")
         return Shard(
             split=self._split,
             plate_id=self._plate_id,
             experiment=self._experiment,
-            name=name,
+            name=self._name,
             n_records=self._n_records,
             n_bytes=self._n_bytes,
             crc32c=self._checksum.hexdigest().decode(),
@@ -66,4 +69,16 @@ class ShardWriter:
         with contextlib.suppress(OSError, ValueError):
             self._stream.close()
         with contextlib.suppress(OSError):
-            self._storage.remove_file(self._temporary)
+            self._storage.remove_file(f"{self._folder}/{self._name}")
+
+
+def publish(storage: Storage, folder: str, shard: Shard) -> Shard:
+    """Give a finished shard its final name, which follows from its split and plate.
+
+    Returns
+    -------
+    The shard under that name, as the manifest lists it.
+    """
+    folder, name = folder.rstrip("/"), f"Split-{shard.split}/{shard.plate_id}-00000-of-00001"
+    storage.rename(f"{folder}/{shard.name}", f"{folder}/{name}")
+    return replace(shard, name=name)
