@@ -69,7 +69,7 @@ def execute(args: argparse.Namespace) -> int:
         wanted = [(find_artifact(job, REPORT), folder, () if args.all else MAIN_FILES)]
         wanted += [(find_artifact(job, more), folder / more, ()) for more in args.artifact]
         for uri, target, files in wanted:
-            for fetched in fetch(uri, target, files):
+            for fetched in fetch(uri, target, files, name.project):
                 print(fetched.path, file=terminal.out, flush=True)
         return 0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -76,7 +76,7 @@ def _stand(job: Any, task: Task) -> str:
 
 
 def fetch(
-    uri: str, folder: Path, files: Sequence[str] = (), client: Any = None
+    uri: str, folder: Path, files: Sequence[str] = (), project: str = ""
 ) -> Iterator[Fetched]:
     """Download an artifact; each file appears whole or not at all.
 
@@ -88,8 +88,8 @@ def fetch(
         Local folder to write to; made where it is missing.
     files
         Paths below ``uri``; empty: all.
-    client
-        Of google-cloud-storage; None: with the caller's credential.
+    project
+        On whose behalf; empty: the one that the caller's credential names.
 
     Raises
     ------
@@ -102,10 +102,9 @@ def fetch(
     bucket, _, prefix = uri.removeprefix("gs://").partition("/")
     prefix = prefix.rstrip("/") + "/"
     with readable_errors(f"fetch {uri}"):
-        if client is None:
-            from google.cloud.storage import Client
+        from google.cloud.storage import Client
 
-            client = Client(project=os.environ.get("GOOGLE_CLOUD_PROJECT") or "none")
+        client = Client(project=project or None)
         found = {
             blob.name.removeprefix(prefix): blob
             for blob in client.list_blobs(bucket, prefix=prefix)
@@ -116,10 +115,11 @@ def fetch(
         has = ", ".join(sorted(found)) or "nothing; the bucket may have deleted it as old"
         raise PlatewiseError(f"{uri} has no {' and no '.join(missing)} (it has {has})")
     for name in files or sorted(found):
-        yield _download(found[name], uri, folder, name)
+        yield download(found[name], uri, folder, name)
 
 
-def _download(blob: Any, uri: str, folder: Path, name: str) -> Fetched:
+def download(blob: Any, uri: str, folder: Path, name: str) -> Fetched:
+    """Bring one file of an artifact; see :func:`fetch`."""
     from google.cloud.storage.exceptions import DataCorruption
 
     relative = PurePosixPath(name)
@@ -137,5 +137,6 @@ def _download(blob: Any, uri: str, folder: Path, name: str) -> Fetched:
     except OSError as error:
         raise PlatewiseError(f"cannot write {path}: {error.strerror or error}") from None
     finally:
-        unfinished.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            unfinished.unlink()
     return Fetched(path, path.stat().st_size)

@@ -184,8 +184,6 @@ def _training_line(
             None, f"prices of {training.config.scheduling} machines change and are not listed"
         )
     resource = f"training host {training.machine_type}"
-    if training.accelerator_type:
-        resource += f" with {training.accelerator_count} x {training.accelerator_type}"
     resource += f", {training.hosts} of them" if training.hosts > 1 else ""
     return _line(training.step, resource, cost, training.hosts, hours)
 

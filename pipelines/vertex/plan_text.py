@@ -27,7 +27,7 @@ def render(plan: Plan, experiment: str = "", width: int = 100) -> str:
     sections: list[tuple[str, Iterator[str]]] = [
         ("", _head(plan, experiment, width)),
         ("Images", _images(plan)),
-        ("Steps, each when those it needs are done", _steps(plan)),
+        (f"Steps, each when those it needs are done{_again(plan)}", _steps(plan)),
         ("Beam arguments", _beam(plan, width)),
         ("Training job", _training(plan, width)),
         ("Runtime parameters (--parameter NAME=VALUE)", _parameters(plan, width)),
@@ -91,6 +91,15 @@ def _steps(plan: Plan) -> Iterator[str]:
         yield f"  {step.name:<{column}}  {_machine(step):<18}  {_notes(step)}".rstrip()
 
 
+def _again(plan: Plan) -> str:
+    counts = {step.retries for step in plan.steps if step.kind == "container" and not step.always}
+    most = max(counts, default=0)
+    if not most:
+        return ""
+    times = "once" if most == 1 else f"{most} times"
+    return f"; one that fails is tried again, {'up to ' if len(counts) > 1 else ''}{times}"
+
+
 def _machine(step: Step) -> str:
     if step.kind != "container":
         return f"({step.kind})"
@@ -108,8 +117,6 @@ def _notes(step: Step) -> str:
         notes.append("Beam in the step" if runner == "FnApi" else f"Beam, {runner} runner")
     if step.kind != "container":
         notes.append("Vertex AI's own work")
-    if step.retries:
-        notes.append(f"{step.retries} {'retry' if step.retries == 1 else 'retries'}")
     if step.always:
         notes.append("runs whatever happened before")
     return ", ".join(notes)

@@ -107,7 +107,7 @@ class Service:
             tries += 1
             try:
                 return self._jobs.create_pipeline_job(request=request)
-            except api.AlreadyExists:
+            except api.Conflict:  # AlreadyExists, by REST its parent
                 if tries == 1:
                     raise
                 name = f"{request.parent}/pipelineJobs/{request.pipeline_job_id}"

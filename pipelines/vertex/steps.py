@@ -94,7 +94,7 @@ def read_parameters(job: Mapping[str, Any]) -> dict[str, Parameter]:
             value.get("defaultValue"),
             bool(value.get("isOptional")),
         )
-        for name, value in definitions.items()
+        for name, value in sorted(definitions.items())
     }
 
 
@@ -116,9 +116,12 @@ def _in_dag(spec: Mapping[str, Any], dag: Mapping[str, Any]) -> Iterator[Step]:
 
 
 def _ordered(tasks: Mapping[str, Any]) -> list[str]:
-    """Names of tasks, each after those that it depends on, else as they stand."""
+    """Names of tasks, each after those that it depends on, else by name.
+
+    By name, because the API's messages do not keep the order in which a mapping was written.
+    """
     done: list[str] = []
-    waiting = list(tasks)
+    waiting = sorted(tasks)
     while waiting:
         ready = [n for n in waiting if set(tasks[n].get("dependentTasks", ())) <= set(done)]
         # A cycle cannot run; Vertex says so better than we would.

@@ -99,15 +99,17 @@ def submit(
     from pipelines.vertex.service import Service
 
     service = Service(config.vertex.project, config.vertex.region)
-    job = service.create(request)
-    print(job.name, file=terminal.out)
-    print(console_address(job.name), file=terminal.out, flush=True)
+    service.create(request)
+    # Vertex AI answers with the project's number; the request has the id that people know.
+    name = f"{request.parent}/pipelineJobs/{request.pipeline_job_id}"
+    print(name, file=terminal.out)
+    print(console_address(name), file=terminal.out, flush=True)
     if config.vertex.experiment:
-        _join(service, config.vertex.experiment, job.name, terminal)
+        _join(service, config.vertex.experiment, name, terminal)
     if waiting is None:
-        say(terminal, f"follow it: platewise status {job.name} --wait")
+        say(terminal, f"follow it: platewise status {name} --wait")
         return 0
-    return wait_for(service, job.name, terminal, waiting)
+    return wait_for(service, name, terminal, waiting)
 
 
 def wait_for(service: Any, name: str, terminal: Terminal, waiting: Waiting) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from components.training_job.config import TrainingJobConfig
+from components.training_job.machines import Machine
 from pipelines.vertex.steps import Step
 from trainer.strict import build
 
@@ -50,9 +51,7 @@ def _config_of(parameters: Mapping[str, Any]) -> TrainingJobConfig | None:
 
 
 def _plan(step: Step, config: TrainingJobConfig) -> TrainingPlan:
-    from components.training_job.machines import find_machine
-
-    machine = find_machine(config.accelerator)
+    machine = config.machine
     return TrainingPlan(
         step=step.name,
         config=config,
@@ -60,6 +59,21 @@ def _plan(step: Step, config: TrainingJobConfig) -> TrainingPlan:
         accelerator_type=machine.accelerator_type,
         accelerator_count=machine.accelerator_count,
         hosts=machine.hosts,
-        words="",
+        words=_words(machine),
         service_account=str(step.parameters.get("service_account", "")),
     )
+
+
+def _words(machine: Machine) -> str:
+    hosts = f"{machine.hosts} {'host' if machine.hosts == 1 else 'hosts'}"
+    if machine.tpu_topology:
+        chips = f"{machine.replicas} {'chip' if machine.replicas == 1 else 'chips'}"
+        return f"{chips} ({machine.tpu_topology}), {hosts} of {machine.machine_type}"
+    if machine.is_tpu:  # cores of the whole slice, two to a chip
+        count = machine.accelerator_count
+        return f"{count} cores, {count // 2} chips of {machine.accelerator_type}, {hosts}"
+    if machine.accelerator_type:
+        cards = f"{machine.accelerator_count} x {machine.accelerator_type}"
+        each = ", each" if machine.hosts > 1 else ""
+        return f"{hosts} of {machine.machine_type}{each} with {cards}"
+    return f"{hosts} of {machine.machine_type}, no accelerator"

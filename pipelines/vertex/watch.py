@@ -169,7 +169,10 @@ class Display:
                 self.say(f"  {task.name:<{column}} started")
         self._running = [task for task in tasks if task.state == "running"]
         waits = not self._running and state in ("QUEUED", "PENDING")
-        self._queued = f"{state.lower()}, waiting for Vertex AI to start it" if waits else ""
+        queued = f"{state.lower()}, waiting for Vertex AI to start it" if waits else ""
+        if queued and queued != self._queued and not self._redraw:
+            self.say(f"  {queued}")
+        self._queued = queued
         self.tick()
 
     def tick(self) -> None:
