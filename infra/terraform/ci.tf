@@ -62,11 +62,10 @@ resource "google_cloudbuild_trigger" "release" {
     }
   }
 
-  substitutions = {
-    _ENVIRONMENT = var.environment
-    _IMAGES      = local.image_host
-    _TEMPLATES   = local.template_host
-  }
+  substitutions = merge({
+    _IMAGES    = local.image_host
+    _TEMPLATES = local.template_host
+  }, var.cloud_build.substitutions)
 
   # Logs go to Cloud Logging: the build's account may write no bucket.
   include_build_logs = "INCLUDE_BUILD_LOGS_WITH_STATUS"

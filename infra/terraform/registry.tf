@@ -41,18 +41,21 @@ resource "google_artifact_registry_repository" "templates" {
 }
 
 locals {
-  image_readers = {
-    pipeline = google_service_account.pipeline.member
-    trainer  = google_service_account.trainer.member
-    dataflow = google_service_account.dataflow.member
-  }
+  image_readers = merge(
+    {
+      pipeline = google_service_account.pipeline.member
+      trainer  = google_service_account.trainer.member
+      dataflow = google_service_account.dataflow.member
+    },
+    { for who in var.promoters : who => who },
+  )
   template_readers = merge(
     {
       pipeline  = google_service_account.pipeline.member
       trigger   = google_service_account.trigger.member
       scheduler = google_service_account.scheduler.member
     },
-    { for who in var.operators : who => who },
+    { for who in concat(var.operators, var.promoters) : who => who },
   )
 }
 

@@ -54,6 +54,16 @@ variable "extra_screen_buckets" {
   default     = []
 }
 
+variable "promoters" {
+  description = "CI accounts of later environments, which read images and templates here to promote them: serviceAccount:platewise-prod-ci@PROD.iam.gserviceaccount.com."
+  type        = list(string)
+  default     = []
+  validation {
+    condition     = alltrue([for who in var.promoters : can(regex("^serviceAccount:", who))])
+    error_message = "Each promoter begins with serviceAccount:."
+  }
+}
+
 variable "temp_days" {
   description = "Days after which temporary files are deleted. Longer than the longest Dataflow job."
   type        = number

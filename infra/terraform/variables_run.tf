@@ -17,6 +17,8 @@ variable "cloud_build" {
     branch     = optional(string, "")
     tag        = optional(string, "")
     config     = optional(string, "infra/cloudbuild/release.yaml")
+    # Further substitutions of that file: _PYTHON, _DOCKER, ...
+    substitutions = optional(map(string), {})
   })
   default = {}
 }

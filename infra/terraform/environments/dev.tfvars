@@ -7,3 +7,4 @@ noncurrent_days   = 7
 # github  = { repository = "OWNER/NAME", repository_id = "123456789", ref = "refs/heads/main" }
 # budget  = { billing_account = "000000-000000-000000", amount = 300, emails = ["you@example.com"] }
 # network = { create = true }
+# promoters = ["serviceAccount:platewise-prod-ci@PROD_PROJECT.iam.gserviceaccount.com"]
