@@ -64,15 +64,7 @@ class PlateTrainingJobExecutor(base_executor.BaseExecutor):
             io_utils.write_string_file(path, json.dumps(to_mapping(config), indent=1) + "\n")
             request = JobRequest(
                 job=job,
-                arguments={
-                    "examples": examples_dir,
-                    "transform": transform_dir,
-                    "out": run_dir,
-                    "checkpoints": checkpoints,
-                    "config": path,
-                    "logs": os.path.join(run_dir, _LOGS),
-                    "progress": f"{checkpoints}/{_PROGRESS}",
-                },
+                arguments=trainer_arguments(examples_dir, transform_dir, run_dir, checkpoints),
                 run_key=run_key,
                 project=exec_properties["project"],
                 region=exec_properties["region"],
@@ -88,6 +80,22 @@ class PlateTrainingJobExecutor(base_executor.BaseExecutor):
             logger.info("this training has finished before: %s", checkpoints)
         _collect(checkpoints, run_dir)
         describe(run_dir, config)
+
+
+def trainer_arguments(
+    examples_dir: str, transform_dir: str, run_dir: str, checkpoints: str
+) -> dict[str, str]:
+    """Options of ``python -m trainer`` in the job."""
+    return {
+        "examples": examples_dir,
+        "transform": transform_dir,
+        "out": run_dir,
+        "checkpoints": checkpoints,
+        "config": f"{run_dir}/{_CONFIG}",
+        # Below the job's output folder, where Vertex AI looks for a TensorBoard instance.
+        "logs": f"{run_dir}/{_LOGS}",
+        "progress": f"{checkpoints}/{_PROGRESS}",
+    }
 
 
 def trainer_config(properties: dict[str, Any], machine: Machine) -> TrainerConfig:

@@ -12,6 +12,7 @@ import pytest
 
 from components.training_job.config import TrainingJobConfig
 from components.training_job.errors import TrainingJobFailed
+from components.training_job.executor import trainer_arguments
 from components.training_job.job import run_job
 from components.training_job.spec import JobRequest, table
 from components.vertex_api import VertexError
@@ -27,7 +28,12 @@ def request(
     settings = {"image": IMAGE, "poll_s": 0.02} | job
     return JobRequest(
         job=build(TrainingJobConfig, settings),
-        arguments={"examples": "gs://my-bucket/examples/1", "out": OUT},
+        arguments=trainer_arguments(
+            "gs://my-bucket/platewise/PlateExampleGen/examples/3",
+            "gs://my-bucket/platewise/PlateTransform/transform_graph/5",
+            OUT,
+            f"gs://my-bucket/platewise/checkpoints/{run_key}",
+        ),
         run_key=run_key,
         project="my-project",
         region="us-central1",
@@ -55,7 +61,15 @@ def test_a_v5e_8_job_says_all_that_it_should(vertex_server) -> None:
     assert pool.replica_count == 1 and pool.disk_spec.boot_disk_size_gb == 200
     assert pool.container_spec.image_uri == IMAGE
     assert pool.container_spec.command == ["python", "-m", "trainer"]
-    assert pool.container_spec.args == ["--examples=gs://my-bucket/examples/1", f"--out={OUT}"]
+    arguments = dict(arg.removeprefix("--").split("=") for arg in pool.container_spec.args)
+    assert arguments["out"] == OUT and arguments["logs"] == f"{OUT}/logs"
+    assert arguments["examples"] == "gs://my-bucket/platewise/PlateExampleGen/examples/3"
+    assert arguments["transform"] == "gs://my-bucket/platewise/PlateTransform/transform_graph/5"
+    assert arguments["checkpoints"] == "gs://my-bucket/platewise/checkpoints/0123456789abcdef"
+    assert set(arguments) - {"out", "logs", "examples", "transform", "checkpoints"} == {
+        "config",
+        "progress",
+    }
     assert {e.name for e in pool.container_spec.env} == {
         "NEXT_PLUGGABLE_DEVICE_USE_C_API",
         "TF_PLUGGABLE_DEVICE_LIBRARY_PATH",
