@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import json
-import re
 import socket
-import subprocess
 import sys
 import threading
 import uuid
@@ -296,79 +293,3 @@ def test_what_is_no_plate_is_left_alone(world: SimpleNamespace, name: str) -> No
     world.plates.blob(name).upload_from_string("x")
     assert world.trigger().handle(world.plates.name, name) == "elsewhere"
     assert world.trigger().handle("another-bucket", "incoming/s/p/a.png") == "elsewhere"
-
-
-def test_ids_are_what_vertex_takes_and_differ(code: SimpleNamespace) -> None:
-    plates = [
-        code.completeness.Plate("b", screen, name, f"incoming/{screen}/{name}")
-        for screen, name in [
-            ("A", "b"),
-            ("a", "b"),
-            ("a-b", "c"),
-            ("a", "b-c"),
-            ("Ä" * 99, "é" * 99),
-        ]
-    ]
-    ids = [code.start.job_id(plate) for plate in plates]
-    assert len(set(ids)) == len(ids)
-    assert all(re.fullmatch(r"[a-z][-a-z0-9]{0,127}", identity) for identity in ids), ids
-
-
-def test_a_table_of_wells_and_columns_of_ones_own(code: SimpleNamespace) -> None:
-    settings = code.settings.from_environment(
-        {
-            "PLATEWISE_PROJECT": "p",
-            "PLATEWISE_REGION": "r",
-            "PLATEWISE_BUCKET": "b",
-            "PLATEWISE_PREFIX": "",
-            "PLATEWISE_MARKERS": "gs://m",
-            "PLATEWISE_TEMPLATE": "t",
-            "PLATEWISE_PIPELINE_ROOT": "gs://a",
-            "PLATEWISE_SERVICE_ACCOUNT": "s",
-            "PLATEWISE_PATH_TEMPLATE": "{well}/f{site:02d}_{channel}.png",
-            "PLATEWISE_CHANNELS": '["dna", "actin"]',
-            "PLATEWISE_SITES": "[3]",
-            "PLATEWISE_COLUMNS": '{"well": "pos"}',
-        }
-    )
-    found = code.completeness.expected_files("\ufeffpos,x\nB2,1\nB3,2\n", settings)
-    assert found == {"B2/f03_dna.png", "B2/f03_actin.png", "B3/f03_dna.png", "B3/f03_actin.png"}
-
-
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        ({"PLATEWISE_TEMPLATE": ""}, "PLATEWISE_TEMPLATE is not set"),
-        ({"PLATEWISE_SITES": "1,2"}, "PLATEWISE_SITES is not JSON"),
-        ({"PLATEWISE_COLUMNS": '{"wel": "x"}'}, "maps wel"),
-        ({"PLATEWISE_PATH_TEMPLATE": "{wel}"}, "known fields"),
-        ({"PLATEWISE_MARKERS": "m"}, "PLATEWISE_MARKERS is gs://"),
-    ],
-)
-def test_settings_name_what_is_wrong(
-    code: SimpleNamespace, change: dict[str, str], says: str
-) -> None:
-    names = ("PROJECT", "REGION", "BUCKET", "TEMPLATE", "PIPELINE_ROOT", "SERVICE_ACCOUNT")
-    whole = {f"PLATEWISE_{name}": "x" for name in names} | {"PLATEWISE_MARKERS": "gs://m"}
-    with pytest.raises(code.settings.SettingsError, match=says):
-        code.settings.from_environment(whole | change)
-
-
-def test_terraform_sets_every_variable_that_the_service_reads(code: SimpleNamespace) -> None:
-    text = (REPOSITORY / "infra/terraform/trigger.tf").read_text()
-    set_there = set(re.findall(r"^ +(PLATEWISE_\w+) +=", text, re.M))
-    read = {f"PLATEWISE_{f.name.upper()}" for f in dataclasses.fields(code.settings.Settings)}
-    assert set_there == read
-
-
-def test_it_is_light_to_import(code: SimpleNamespace) -> None:
-    """Clients are imported when an event comes, so that a bad setting is told at once."""
-    script = "import sys; import plate_trigger.handler as h; print('google' in sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-S", "-c", script],
-        cwd=TRIGGER,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.strip() == "False"

@@ -79,7 +79,7 @@ class Trigger:
 
 @functools.cache
 def _trigger() -> Trigger:
-    from google.cloud import storage
+    import google.cloud.storage as storage
 
     return Trigger(from_environment(os.environ), storage.Client())
 
