@@ -95,8 +95,10 @@ def execute(args: argparse.Namespace) -> int:
     config = compiles(args)
 
     def work(terminal: Terminal) -> int:
-        from pipelines.vertex.submit import load_job, make_request, submit
+        from pipelines.vertex.submit import load_job, make_request, say, submit
 
+        if not args.spec and terminal.err.isatty():
+            say(terminal, "compiling the pipeline, which takes up to half a minute ...")
         job = load_job(args.spec, config, args.kind, args.model)
         cache = False if args.no_cache else None
         request = make_request(job, config, args.parameter, args.job_id, cache)

@@ -25,9 +25,10 @@ class CostLine:
     #: Step that it runs for; empty: the run as a whole.
     step: str
     resource: str
-    #: US dollars an hour; of the run's fee: once.
+    #: US dollars an hour of one of its kind; of the run's fee: once.
     cost: Cost
-    #: Most of its kind that run side by side.
+    #: Fewest and most of its kind that run side by side.
+    fewest: int = 1
     most: int = 1
     #: US dollars for the hours that were given; None: no hours were.
     run: Cost | None = None
@@ -144,16 +145,16 @@ def _cost_lines(
     hours: Mapping[str, float],
 ) -> list[CostLine]:
     fee = prices.run(region)
-    lines = [CostLine("", "Vertex AI's fee, once a run", fee, run=fee)]
+    lines = [CostLine("", "Vertex AI's fee, once", fee, run=fee)]
     for step in steps:
         if step.kind != "container":
             continue
         cpu, memory_gb = step.cpu or DEFAULT_CPU, step.memory_gb or DEFAULT_MEMORY_GB
         cost = prices.step(cpu, memory_gb, region)
-        resource = f"{cpu:g} cores, {memory_gb:g} GB"
+        resource = f"{cores(cpu)}, {memory_gb:g} GB"
         if cost.usd is not None:
-            resource += f", as {cost.basis}"
-        lines.append(_line(step.name, resource, cost, 1, hours))
+            resource += f" ({cost.basis})"
+        lines.append(_line(step.name, resource, cost, (1, 1), hours))
         if step.beam_argument("runner") == "DataflowRunner":
             lines.append(_dataflow_line(step, prices, region, hours))
         if training and training.step == step.name:
@@ -169,8 +170,8 @@ def _dataflow_line(
     most = int(step.beam_argument("max_num_workers") or 1)
     where = step.beam_argument("region") or region
     cost = prices.dataflow_worker(machine, disk_gb, where)
-    resource = f"Dataflow worker {machine or 'of the default type'}, up to {most}"
-    return _line(step.name, resource, cost, most, hours)
+    resource = f"Dataflow, up to {most} x {machine or 'default machine'}"
+    return _line(step.name, resource, cost, (1, most), hours)
 
 
 def _training_line(
@@ -183,11 +184,18 @@ def _training_line(
         cost = Cost(
             None, f"prices of {training.config.scheduling} machines change and are not listed"
         )
-    resource = f"training host {training.machine_type}"
-    resource += f", {training.hosts} of them" if training.hosts > 1 else ""
-    return _line(training.step, resource, cost, training.hosts, hours)
+    count = f"{training.hosts} x " if training.hosts > 1 else ""
+    resource = f"training on {count}{training.machine_type}"
+    return _line(training.step, resource, cost, (training.hosts, training.hosts), hours)
 
 
-def _line(step: str, resource: str, cost: Cost, most: int, hours: Mapping[str, float]) -> CostLine:
-    run = cost * (most * hours[step]) if step in hours else None
-    return CostLine(step, resource, cost, most, run)
+def _line(
+    step: str, resource: str, cost: Cost, count: tuple[int, int], hours: Mapping[str, float]
+) -> CostLine:
+    run = cost * (count[1] * hours[step]) if step in hours else None
+    return CostLine(step, resource, cost, *count, run)
+
+
+def cores(number: float) -> str:
+    """A number of cores in words."""
+    return f"{number:g} {'core' if number == 1 else 'cores'}"

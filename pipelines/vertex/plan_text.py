@@ -7,7 +7,8 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pipelines.vertex.plan import DEFAULT_CPU, DEFAULT_MEMORY_GB, CostLine, Plan
+from pipelines.vertex.plan import DEFAULT_CPU, DEFAULT_MEMORY_GB, CostLine, Plan, cores
+from pipelines.vertex.push_plan import read_push
 from pipelines.vertex.redact import redacted
 from pipelines.vertex.steps import Step
 
@@ -31,6 +32,7 @@ def render(plan: Plan, experiment: str = "", width: int = 100) -> str:
         ("Beam arguments", _beam(plan, width)),
         ("Training job", _training(plan, width)),
         ("Runtime parameters (--parameter NAME=VALUE)", _parameters(plan, width)),
+        ("Model, where it is blessed", _push(plan, width)),
         (f"Cost, US dollars, on demand in {plan.region}", _cost(plan, width)),
     ]
     lines: list[str] = []
@@ -86,9 +88,12 @@ def _images(plan: Plan) -> Iterator[str]:
 
 
 def _steps(plan: Plan) -> Iterator[str]:
-    column = max(len(step.name) for step in plan.steps) if plan.steps else 0
+    column = max((len(s.name) for s in plan.steps if s.kind == "container"), default=0)
     for step in plan.steps:
-        yield f"  {step.name:<{column}}  {_machine(step):<18}  {_notes(step)}".rstrip()
+        if step.kind == "container":
+            yield f"  {step.name:<{column}}  {_machine(step):<18}  {_notes(step)}".rstrip()
+        else:
+            yield f"  {step.name}  ({step.kind}, Vertex AI's own work)"
 
 
 def _again(plan: Plan) -> str:
@@ -101,10 +106,8 @@ def _again(plan: Plan) -> str:
 
 
 def _machine(step: Step) -> str:
-    if step.kind != "container":
-        return f"({step.kind})"
     cpu, memory_gb = step.cpu or DEFAULT_CPU, step.memory_gb or DEFAULT_MEMORY_GB
-    return f"{cpu:>3g} cores, {memory_gb:>3g} GB"
+    return f"{cores(cpu):>8}, {memory_gb:>3g} GB"
 
 
 def _notes(step: Step) -> str:
@@ -115,8 +118,6 @@ def _notes(step: Step) -> str:
         notes.append(f"Dataflow, up to {most} x {step.beam_argument('worker_machine_type')}")
     elif runner:
         notes.append("Beam in the step" if runner == "FnApi" else f"Beam, {runner} runner")
-    if step.kind != "container":
-        notes.append("Vertex AI's own work")
     if step.always:
         notes.append("runs whatever happened before")
     return ", ".join(notes)
@@ -148,8 +149,28 @@ def _training(plan: Plan, width: int) -> Iterator[str]:
             f"{config.timeout_h:g} h; waits for machines up to {config.max_wait_h:g} h",
         ),
         ("boot disk", f"{config.boot_disk_gb} GB"),
+        ("checkpoints", training.checkpoint_root or "none"),
         ("TensorBoard", config.tensorboard or "none"),
     ]
+    for name, value in rows:
+        yield from _row(name, redacted(value), width)
+
+
+def _push(plan: Plan, width: int) -> Iterator[str]:
+    found = read_push(plan.steps)
+    if found is None:
+        return
+    folder, registry = found
+    rows = [("pushed to", folder)]
+    if registry.upload:
+        rows.append(("registered as", f"a new version of model {registry.model_id}"))
+    if registry.endpoint:
+        least, most = registry.endpoint_replicas_min, registry.endpoint_replicas_max
+        machines = f"{least} to {most} x {registry.endpoint_machine}"
+        rows += [
+            ("deployed to", registry.endpoint),
+            ("machines", f"{machines}, billed until it is undeployed; not in the cost below"),
+        ]
     for name, value in rows:
         yield from _row(name, redacted(value), width)
 
@@ -168,35 +189,35 @@ def _parameters(plan: Plan, width: int) -> Iterator[str]:
 
 def _cost(plan: Plan, width: int) -> Iterator[str]:
     rows = [_cost_row(line, bool(plan.hours)) for line in plan.costs]
-    titles = ["", "", "an hour", *(["this run"] if plan.hours else [])]
-    yield from _table([titles, *rows], right=(2, 3))
+    titles = ["", "", "an hour", "this run"]
+    yield from _table([[*row, ""][:4] for row in (titles, *rows)], right=(2, 3))
     yield ""
     for paragraph in _cost_words(plan):
         yield from textwrap.wrap(paragraph, width - 2, initial_indent="  ", subsequent_indent="  ")
 
 
 def _cost_row(line: CostLine, with_run: bool) -> list[str]:
-    if not line.step:
-        an_hour = f"{line.cost} once"
-    elif line.most > 1:
-        an_hour = f"{line.cost} each" if line.cost.usd is not None else "unknown"
-    else:
-        an_hour = str(line.cost)
-    run = [str(line.run) if line.run is not None else "unknown"] if with_run else []
-    return [line.step or "(run)", line.resource, an_hour, *run]
+    an_hour = str(line.cost * line.fewest) if line.step else ""
+    if line.most > line.fewest and line.cost.usd is not None:
+        an_hour += f" to {line.cost * line.most}"
+    run = [str(line.run) if line.run is not None else "unknown"]
+    shown = run if with_run or not line.step else []
+    return [line.step or "(the run)", line.resource, an_hour, *shown]
 
 
 def _cost_words(plan: Plan) -> Iterator[str]:
     first, last = plan.prices.dates()
     yield (
-        f"List prices of {plan.prices.name}, read between {first} and {last}; its source and date "
-        "stand beside each. Without taxes, discounts, storage, network, logs and the data that "
-        "Dataflow shuffles. Prices of your own: --prices FILE."
+        f"List prices of {plan.prices.name}, read between {first} and {last}; the file names the "
+        "source and the day of each. Not counted: taxes, discounts, storage, network, logs, and "
+        "the data that Dataflow shuffles. Prices of your own: --prices FILE."
     )
-    notes = {line.cost.basis for line in plan.costs if line.cost.at_least and line.cost.basis}
-    notes |= {line.cost.basis for line in plan.costs if line.cost.usd is None and line.cost.basis}
-    for note in sorted(notes):
-        yield f"{note[0].upper()}{note[1:]}."
+    missing = {line.cost.basis for line in plan.costs if line.cost.at_least}
+    if missing:
+        yield f"≥ where something is missing: {'; '.join(sorted(missing))}."
+    unknown = {line.cost.basis for line in plan.costs if line.cost.usd is None}
+    if unknown:
+        yield f"Unknown: {'; '.join(sorted(unknown))}."
     run = plan.run_cost
     if run is None:
         yield (

@@ -71,7 +71,7 @@ class Cost:
     def __str__(self) -> str:
         if self.usd is None:
             return "unknown"
-        return f"{'at least ' if self.at_least else ''}{self.usd:.2f}"
+        return f"{'≥ ' if self.at_least else ''}{self.usd:.2f}"
 
 
 def total(costs: Sequence[Cost]) -> Cost:

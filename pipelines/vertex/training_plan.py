@@ -28,6 +28,8 @@ class TrainingPlan:
     #: The machines in words.
     words: str
     service_account: str
+    #: Where training that was stopped goes on from.
+    checkpoint_root: str
 
 
 def training_plan(steps: Sequence[Step]) -> TrainingPlan | None:
@@ -61,6 +63,7 @@ def _plan(step: Step, config: TrainingJobConfig) -> TrainingPlan:
         hosts=machine.hosts,
         words=_words(machine),
         service_account=str(step.parameters.get("service_account", "")),
+        checkpoint_root=str(step.parameters.get("checkpoint_root", "")),
     )
 
 

@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from components.registry.config import RegistryConfig
+from components.training_job.config import TrainingJobConfig
 from pipelines.vertex.config import VertexConfig
 from pipelines.vertex.plan import make_plan
 from pipelines.vertex.plan_text import render
@@ -13,7 +15,7 @@ from pipelines.vertex.prices import Cost, load_prices, machine_shape, total
 from pipelines.vertex.redact import HIDDEN, redacted
 from pipelines.vertex.request import build_request
 from pipelines.vertex.steps import read_steps
-from trainer.strict import ConfigError
+from trainer.strict import ConfigError, to_mapping
 
 CONFIG = VertexConfig(
     project="example",
@@ -47,7 +49,8 @@ def test_everything_is_there_and_fits(toy_job, width):
         "--max_num_workers=4",
         "epochs       30",
         "threshold    0.5  (given)",
-        "0.03 once",
+        "Vertex AI's fee, once 0.03",
+        "0.56 to 2.26",
         "no cost of a run is given",
     ):
         assert " ".join(fact.split()) in " ".join(text.split()), fact
@@ -81,6 +84,74 @@ def test_a_run_is_priced_with_the_users_hours_alone(toy_job):
     assert whole == Cost(pytest.approx(0.03 + steps + 4 * worker), at_least=False)
     text = render(plan_of(toy_job, hours=hours), width=100)
     assert f"This run: {whole} US dollars" in text
+
+
+@pytest.fixture
+def training_job(toy_job):
+    """The toy pipeline with a step that starts a training job, and a pusher."""
+
+    def make(training: TrainingJobConfig, registry: RegistryConfig = RegistryConfig()):  # noqa: B008
+        tasks = toy_job["pipelineSpec"]["root"]["dag"]["tasks"]
+        constants = {
+            "PlatePredictor": {
+                "job": json.dumps(to_mapping(training)),
+                "service_account": "trainer@example.iam.gserviceaccount.com",
+                "checkpoint_root": "gs://example/checkpoints",
+            },
+            "PlateReport": {
+                "registry": json.dumps(to_mapping(registry)),
+                "folder": "gs://example/pushed",
+            },
+        }
+        for name, values in constants.items():
+            tasks[name]["inputs"] = {
+                "parameters": {k: {"runtimeValue": {"constant": v}} for k, v in values.items()}
+            }
+        return toy_job
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "words", "usd"),
+    [
+        ("v5e-8", "8 chips (2x4), 1 host of ct5lp-hightpu-8t", 9.60),
+        ("v5e-1", "1 chip (1x1), 1 host of ct5lp-hightpu-1t", 1.20),
+        ("v5e-16", "16 chips (4x4), 4 hosts of ct5lp-hightpu-4t", 4 * 4.80),
+        ("v3-32", "32 cores, 16 chips of TPU_V3, 4 hosts", None),
+        ("t4-2", "1 host of n1-standard-16 with 2 x NVIDIA_TESLA_T4", 0.8739954 + 2 * 0.35),
+        ("a100-8x2", "2 hosts of a2-highgpu-8g, each with 8 x NVIDIA_TESLA_A100", 2 * 29.38708),
+        ("cpu", "1 host of n2-standard-16, no accelerator", None),
+    ],
+)
+def test_the_machines_that_train(training_job, accelerator, words, usd):
+    job = training_job(TrainingJobConfig(image="trainer:1", accelerator=accelerator))
+    plan = plan_of(job)
+    text = " ".join(render(plan, width=120).split())
+    for fact in (f"{accelerator}: {words}", "trainer:1 training job", "runs as trainer@example",
+                 "gs://example/checkpoints", "stops after 48 h"):  # fmt: skip
+        assert fact in text
+    line = next(line for line in plan.costs if line.resource.startswith("training on"))
+    hosts = line.cost * line.fewest
+    assert hosts.usd == (None if usd is None else pytest.approx(usd))
+    assert usd is None or hosts.at_least
+
+
+def test_spot_prices_are_not_known(training_job):
+    job = training_job(TrainingJobConfig(image="t", accelerator="v5e-8", scheduling="spot"))
+    text = " ".join(render(plan_of(job)).split())
+    assert "training on ct5lp-hightpu-8t unknown" in text
+    assert "prices of spot machines change" in text
+
+
+def test_where_the_model_goes(training_job):
+    endpoint = "projects/example/locations/us-central1/endpoints/7"
+    job = training_job(TrainingJobConfig(image="t"), RegistryConfig(endpoint=endpoint))
+    text = " ".join(render(plan_of(job), width=120).split())
+    assert "pushed to gs://example/pushed" in text
+    assert "a new version of model platewise" in text
+    assert f"deployed to {endpoint}" in text
+    assert "1 to 2 x n1-standard-4, billed until it is undeployed" in text
 
 
 def test_another_region_is_unknown(toy_job):
@@ -162,7 +233,7 @@ def test_a_sum_knows_what_it_leaves_out():
     assert total([Cost(1.0), Cost(2.0)]) == Cost(3.0)
     assert total([Cost(1.0), Cost(None)]) == Cost(1.0, at_least=True)
     assert total([Cost(None)]).usd is None
-    assert str(Cost(1.005, at_least=True)) == "at least 1.00"
+    assert str(Cost(1.005, at_least=True)) == "≥ 1.00"
 
 
 SECRETS = {
