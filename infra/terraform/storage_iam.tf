@@ -131,3 +131,16 @@ resource "google_storage_bucket_iam_member" "reader" {
   role   = each.value.role
   member = each.value.who
 }
+
+# A new bucket lets the project's editors write objects: default service accounts among them, where
+# the organisation still makes those editors. Of the owners that it names, only the project's stay.
+resource "google_storage_bucket_iam_binding" "owners" {
+  for_each = {
+    for pair in setproduct(keys(local.buckets), ["legacyBucketOwner", "legacyObjectOwner"]) :
+    "${pair[0]}_${pair[1]}" => { bucket = local.buckets[pair[0]], role = "roles/storage.${pair[1]}" }
+  }
+
+  bucket  = each.value.bucket
+  role    = each.value.role
+  members = ["projectOwner:${var.project}"]
+}

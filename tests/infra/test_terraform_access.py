@@ -89,6 +89,17 @@ def test_nobody_holds_a_primitive_or_wide_role(terraform: Any) -> None:
     assert len(roles) > 10
     assert not roles & PRIMITIVE
     assert not {role for role in roles if re.search(r"(?i)admin|owner|editor|tokencreator", role)}
+    assert "projectEditor" not in json.dumps(terraform.files)
+
+
+def test_editors_of_the_project_are_taken_from_every_bucket(terraform: Any) -> None:
+    """Cloud Storage names them owners of a new bucket, unless it is told who they are."""
+    binding = terraform.blocks("resource")["google_storage_bucket_iam_binding.owners"]
+    assert binding["members"] == ["projectOwner:${var.project}"]
+    assert "setproduct(keys(local.buckets)" in binding["for_each"]
+    for role in ("legacyBucketOwner", "legacyObjectOwner"):
+        assert role in binding["for_each"]
+    assert set(terraform.local("buckets")) == {"screens", "artifacts", "models", "temp"}
 
 
 def test_roles_in_the_project_are_those_agreed(terraform: Any) -> None:
@@ -109,12 +120,13 @@ def test_roles_in_the_project_are_those_agreed(terraform: Any) -> None:
 
 
 def test_roles_are_given_by_the_tables_alone(terraform: Any) -> None:
-    """Authoritative policies and bindings would throw others out; other grants go unseen."""
+    """Anything else would go unseen; bindings and policies throw others out, as owners does."""
     kinds = re.compile(r"_iam_(member|binding|policy|audit_config)\.")
     assert {key for key in terraform.blocks("resource") if kinds.search(key)} == {
         "google_project_iam_audit_config.storage",
         "google_project_iam_member.this",
         "google_project_iam_member.storage_events",
+        "google_storage_bucket_iam_binding.owners",
         "google_storage_bucket_iam_member.reader",
         "google_storage_bucket_iam_member.writer",
         "google_service_account_iam_member.acts_as",

@@ -107,6 +107,13 @@ run "who_writes" {
   }
 }
 
+run "no_editors" {
+  assert {
+    condition     = length(google_storage_bucket_iam_binding.owners) == 8 && alltrue([for b in google_storage_bucket_iam_binding.owners : b.members == toset(["projectOwner:plates"])])
+    error_message = "Editors of the project may write into a bucket."
+  }
+}
+
 run "everything" {
   variables {
     environment          = "prod"
