@@ -88,9 +88,7 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--user", metavar="UID[:GID]", help="instead of the image's")
     parser.add_argument("--workdir", metavar="DIR")
     parser.add_argument("--entrypoint", metavar="PROGRAM", help="instead of the image's; may be ''")
-    parser.add_argument(
-        "--tmp", type=Path, metavar="DIR", help="for /tmp; in memory by default"
-    )
+    parser.add_argument("--tmp", type=Path, metavar="DIR", help="for /tmp; in memory by default")
     parser.add_argument("--no-network", action="store_true", help="cut the network")
     parser.add_argument("--writable", action="store_true", help="let the command change the root")
 

@@ -1,0 +1,343 @@
+"""What stands in for a container engine: its reading of Dockerfiles and contexts; its steps."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from docker.utils.build import PatternMatcher
+from hypothesis import given
+from hypothesis import strategies as st
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+DOCKER = REPOSITORY / "infra/docker"
+sys.path.insert(0, str(DOCKER))
+
+from engine import dockerfile as language  # noqa: E402  (its folder is put on the path above)
+from engine.build import Builder, BuildError, finish, owner_of  # noqa: E402
+from engine.chroot import Process, inside, run  # noqa: E402
+from engine.compare import differences  # noqa: E402
+from engine.copying import copy  # noqa: E402
+from engine.ignore import Ignore, files  # noqa: E402
+
+TEXT = """\
+# a comment
+ARG TAG
+ARG KIND=small
+FROM debian:${TAG} AS first
+ENV A=1 B="two words" \\
+    # a comment inside
+    C=$A
+
+RUN --mount=type=cache,target=/cache \\
+    echo "$A" && \\
+    echo done
+FROM first
+COPY --from=first --chown=1:2 ["/a b", "/c/"]
+HEALTHCHECK --interval=1h CMD ["true"]
+"""
+
+
+def test_reads_stages_flags_and_continued_lines() -> None:
+    parsed = language.parse(TEXT)
+
+    assert parsed.arguments == {"TAG": None, "KIND": "small"}
+    first, last = parsed.stages
+    assert (first.name, first.base, last.name, last.base) == (
+        "first",
+        "debian:${TAG}",
+        "1",
+        "first",
+    )
+    env, command = first.instructions
+    assert language.pairs(env) == {"A": "1", "B": "two words", "C": "$A"}
+    assert command.flags == (("mount", "type=cache,target=/cache"),)
+    assert command.value.split() == ["echo", '"$A"', "&&", "echo", "done"]
+    assert command.line == 9
+    copied, health = last.instructions
+    assert (copied.flag("from"), copied.flag("chown")) == ("first", "1:2")
+    assert copied.words() == ["/a b", "/c/"]
+    assert health.value == 'CMD ["true"]'
+    assert [stage.name for stage in language.bases(parsed)] == ["first"]
+    assert parsed.stage("") is last
+    with pytest.raises(language.DockerfileError, match="no stage 'x'; there are first, 1"):
+        parsed.stage("x")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("FROM a:1\nADD x /x\n", "line 2: ADD is not understood"),
+        ("RUN x\nFROM a:1\n", "line 1: RUN before FROM"),
+        ("FROM a:1 b\n", "line 1: FROM wants"),
+        ("FROM a:1\nRUN <<END\nls\nEND\n", "line 2: here-documents"),
+        ("FROM a:1\nENV A 1\n", "line 2: ENV wants KEY=VALUE"),
+        ("FROM a:1\nRUN a \\\n", "line 2: the file ends"),
+        ("ARG A\n", "no FROM"),
+    ],
+)
+def test_what_it_does_not_understand_it_names(text: str, message: str) -> None:
+    with pytest.raises(language.DockerfileError, match=message):
+        for stage in language.parse(text).stages:
+            for step in stage.instructions:
+                language.pairs(step)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("$A", "1"), ("${A}b", "1b"), ("$AB", ""), ("${N:-x}", "x"), ("${A:-x}", "1"),
+        ("${A:+y}", "y"), ("${N:+y}", ""), (r"\$A", "$A"), ("a$", "a$"),
+    ],
+)  # fmt: skip
+def test_variables_expand_as_a_shell_would(text: str, wanted: str) -> None:
+    assert language.expand(text, {"A": "1"}) == wanted
+    if text != "a$":
+        shell = subprocess.run(
+            ["sh", "-c", f'printf %s "{text}"'], env={"A": "1"}, capture_output=True, text=True,
+            check=True,
+        )  # fmt: skip
+        assert shell.stdout == wanted
+
+
+_NAME = st.sampled_from(["a", "b", "ab", "a.so", "*.so"])
+_PATTERN = st.lists(_NAME | st.sampled_from(["*", "**", "a*"]), min_size=1, max_size=3)
+
+
+@given(
+    st.lists(st.tuples(st.booleans(), _PATTERN), max_size=4),
+    st.lists(st.sampled_from(["a", "b", "ab", "a.so"]), min_size=1, max_size=3),
+)
+def test_ignores_what_dockers_own_client_ignores(
+    patterns: list[tuple[bool, list[str]]], parts: list[str]
+) -> None:
+    lines = [("!" if kept else "") + "/".join(pattern) for kept, pattern in patterns]
+    path = "/".join(parts)
+
+    assert Ignore("\n".join(lines)).ignores(path) == bool(PatternMatcher(lines).matches(path))
+
+
+def test_the_last_pattern_decides(tmp_path: Path) -> None:
+    for name in ("a/keep.py", "a/x.pyc", "b/c.py", "top"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    (tmp_path / ".dockerignore").write_text("# all\n*\n!a\n**/*.pyc\n")
+
+    assert list(files(tmp_path)) == ["a/keep.py"]
+
+
+def test_links_never_lead_out_of_the_root(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/absolute").symlink_to("/run/there")
+    (tmp_path / "etc/upwards").symlink_to("../../../../run/there")
+    (tmp_path / "etc/loop").symlink_to("loop")
+
+    assert inside(tmp_path, "/etc/absolute") == tmp_path / "run/there"
+    assert inside(tmp_path, "/etc/upwards/x") == tmp_path / "run/there/x"
+    assert inside(tmp_path, "/../../x") == tmp_path / "x"
+    with pytest.raises(OSError, match="too many links"):
+        inside(tmp_path, "/etc/loop")
+
+
+def test_copies_as_copy_does(tmp_path: Path) -> None:
+    origin, root, me = tmp_path / "o", tmp_path / "r", (os.getuid(), os.getgid())
+    (origin / "folder/deep").mkdir(parents=True)
+    (origin / "folder/deep/file").write_text("deep")
+    (origin / "folder/link").symlink_to("deep/file")
+    (origin / "one.txt").write_text("1")
+    (origin / "two.txt").write_text("2")
+
+    copy(origin, ["folder"], root, "/a", me)  # a folder's content
+    copy(origin, ["one.txt"], root, "/b", me)  # a file under a new name
+    copy(origin, ["one.txt"], root, "/c/", me)  # a file into a folder
+    copy(origin, ["*.txt"], root, "/d", me, "600")
+
+    assert (root / "a/deep/file").read_text() == "deep"
+    assert (root / "a/link").readlink() == Path("deep/file")
+    assert (root / "b").read_text() == (root / "c/one.txt").read_text() == "1"
+    assert sorted(os.listdir(root / "d")) == ["one.txt", "two.txt"]
+    assert (root / "d/one.txt").stat().st_mode & 0o777 == 0o600
+    with pytest.raises(FileNotFoundError, match="missing.*dockerignore"):
+        copy(origin, ["missing"], root, "/e", me)
+
+
+def test_differences_are_found(tmp_path: Path) -> None:
+    one, other = tmp_path / "1", tmp_path / "2"
+    for root in (one, other):
+        root.mkdir()
+        for name in ("same", "bytes", "mode", "time"):
+            (root / name).write_text(name)
+            os.utime(root / name, (1, 1))
+        (root / "link").symlink_to("same")
+    assert differences(one, other) == []
+
+    (other / "bytes").write_text("etyb_")
+    (other / "mode").chmod(0o600)
+    os.utime(other / "time", (2, 2))
+    (other / "link").unlink()
+    (other / "link").symlink_to("mode")
+    (other / "new").write_text("")
+    assert [line.partition(":")[0] for line in differences(one, other)] == [
+        "bytes", "link", "mode", "new", "time",
+    ]  # fmt: skip
+    assert differences(one, other)[3] == "new: in the second alone"
+
+
+def _may_change_root() -> bool:
+    command = ["unshare", "--mount", "--pid", "--fork", "true"]
+    return os.geteuid() == 0 and not subprocess.run(command, capture_output=True).returncode
+
+
+needs_root = pytest.mark.skipif(
+    not _may_change_root(), reason="changing root wants to be root and may make namespaces"
+)
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    """A root file system of a shell and a few programs, with the libraries they need."""
+    root = tmp_path / "base"
+    for folder in ("etc", "tmp", "proc", "dev", "sys", "root"):
+        (root / folder).mkdir(parents=True)
+    (root / "etc/passwd").write_text(
+        "root:x:0:0::/root:/bin/sh\nme:x:1234:1234::/home/me:/bin/sh\n"
+    )
+    (root / "etc/group").write_text("root:x:0:\nme:x:1234:\n")
+    for name in ("sh", "cat", "id", "mkdir", "touch"):
+        program = shutil.which(name)
+        assert program
+        listed = subprocess.run(["ldd", program], capture_output=True, text=True, check=True)
+        needed = [word for word in listed.stdout.split() if word.startswith("/")]
+        for path in (program, *needed):
+            place = root / ("bin" if path == program else path.lstrip("/"))
+            place = place / name if path == program else place
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(os.path.realpath(path), place)
+    return root
+
+
+SMALL = """\
+ARG DIGEST
+ARG KIND=plain
+FROM tiny:1@${DIGEST} AS made
+ARG WORD=default
+ENV GREETING="hello ${WORD}"
+WORKDIR /work
+COPY in.txt ./
+RUN --mount=type=cache,target=/cache --mount=type=bind,source=bound.txt,target=/b \\
+    cat /b in.txt > out.txt && echo "$GREETING" >> out.txt && touch /cache/used && id -u > uid
+FROM tiny:1@${DIGEST} AS final-plain
+COPY --from=made --chown=me /work/out.txt /home/me/
+FROM final-${KIND}
+USER me
+WORKDIR /home/me
+ENTRYPOINT ["sh", "-c"]
+CMD ["id -u; cat out.txt"]
+HEALTHCHECK --interval=1h CMD ["cat", "/home/me/out.txt"]
+LABEL kind="${KIND}"
+"""
+
+
+def _context(tmp_path: Path) -> Path:
+    context = tmp_path / "context"
+    context.mkdir()
+    (context / "in.txt").write_text("in\n")
+    (context / "bound.txt").write_text("bound\n")
+    (context / "secret").write_text("secret\n")
+    (context / ".dockerignore").write_text("secret\n")
+    return context
+
+
+@needs_root
+def test_builds_and_runs_a_small_image(tmp_path: Path, base: Path) -> None:
+    asked = []
+
+    def of(image: str) -> tuple[Path, dict[str, str]]:
+        asked.append(image)
+        return base, {"PATH": "/bin"}
+
+    builder = Builder(
+        language.parse(SMALL), _context(tmp_path), tmp_path / "work", tmp_path / "cache",
+        {"WORD": "world"}, of, lambda line: None,
+    )  # fmt: skip
+    image = builder.build()
+
+    out = image.root / "home/me/out.txt"
+    assert out.read_text() == "bound\nin\nhello world\n"
+    assert (out.stat().st_uid, out.stat().st_gid) == (1234, 1234)
+    assert (builder.images["made"].root / "work/uid").read_text() == "0\n"
+    assert not (builder.images["made"].root / "cache").exists()  # its mount point is taken away
+    assert (tmp_path / "cache/cache/used").exists()
+    assert set(asked) == {"tiny:1"}
+    config = image.config()
+    assert config["User"] == "me"
+    assert config["Labels"] == {"kind": "plain"}
+    assert config["Healthcheck"] == ["cat", "/home/me/out.txt"]
+
+    finish(image, tmp_path / "root", epoch_s=86400)
+    assert max(path.lstat().st_mtime for path in (tmp_path / "root").rglob("*")) <= 86400
+    (tmp_path / "root.json").write_text(json.dumps(config))
+    ran = subprocess.run(
+        [sys.executable, DOCKER / "rootfs.py", "run", tmp_path / "root"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert ran.stdout == "1234\nbound\nin\nhello world\n"
+
+
+@needs_root
+def test_a_step_that_fails_is_named(tmp_path: Path, base: Path) -> None:
+    parsed = language.parse("FROM tiny:1\nRUN touch /x \\\n    && exit 7\n")
+    builder = Builder(
+        parsed, _context(tmp_path), tmp_path / "w", tmp_path / "c", {},
+        lambda image: (base, {"PATH": "/bin"}), lambda line: None,
+    )  # fmt: skip
+
+    with pytest.raises(BuildError, match="line 2: exit code 7 from RUN touch /x"):
+        builder.build()
+
+
+@needs_root
+def test_what_is_left_out_of_the_context_cannot_be_copied(tmp_path: Path, base: Path) -> None:
+    parsed = language.parse("FROM tiny:1\nCOPY secret /\n")
+    builder = Builder(
+        parsed, _context(tmp_path), tmp_path / "w", tmp_path / "c", {},
+        lambda image: (base, {}), lambda line: None,
+    )  # fmt: skip
+
+    with pytest.raises(BuildError, match="line 2: COPY secret /: nothing at 'secret'"):
+        builder.build()
+
+
+@needs_root
+def test_a_run_has_the_images_rights_and_no_more(tmp_path: Path, base: Path) -> None:
+    (base / "etc/guarded").write_text("kept\n")
+    (base / "etc/guarded").chmod(0o600)
+    (base / "open").mkdir(mode=0o777)
+    (base / "open").chmod(0o777)
+
+    def code(command: str, **rights: object) -> int:
+        argv = ["sh", "-c", f"exec 2>/dev/null; {command}"]
+        return run(Process(str(base), argv, {"PATH": "/bin"}, **rights))  # type: ignore[arg-type]
+
+    assert code("cat /etc/guarded > /dev/null") == 0
+    assert code("cat /etc/guarded", uid=1234, gid=1234) == 1
+    assert code("touch /open/file", uid=1234, gid=1234) == 0
+    assert code("touch /open/other", uid=1234, gid=1234, read_only_root=True) == 1
+    assert code("exit 5") == 5
+    assert code("cat /proc/net/route > /open/routes", network=False) == 0
+    assert len((base / "open/routes").read_text().splitlines()) <= 1  # a heading, no route
+    assert run(Process(str(base), ["no-such-program"], {"PATH": "/bin"})) == 127
+
+
+def test_owners_by_name_and_number(base: Path) -> None:
+    assert owner_of("me", base) == (1234, 1234)
+    assert owner_of("1234", base) == (1234, 1234)
+    assert owner_of("me:root", base) == (1234, 0)
+    assert owner_of("7:8", base) == (7, 8)
+    with pytest.raises(BuildError, match="no user 'you'"):
+        owner_of("you", base)
