@@ -160,9 +160,9 @@ def test_copies_as_copy_does(tmp_path: Path) -> None:
     assert (root / "a/deep/file").read_text() == "deep"
     assert (root / "a/link").readlink() == Path("deep/file")
     assert (root / "b").read_text() == (root / "c/one.txt").read_text() == "1"
-    assert sorted(os.listdir(root / "d")) == ["one.txt", "two.txt"]
+    assert sorted(path.name for path in (root / "d").iterdir()) == ["one.txt", "two.txt"]
     assert (root / "d/one.txt").stat().st_mode & 0o777 == 0o600
-    with pytest.raises(FileNotFoundError, match="missing.*dockerignore"):
+    with pytest.raises(FileNotFoundError, match=r"missing.*dockerignore"):
         copy(origin, ["missing"], root, "/e", me)
 
 
@@ -234,6 +234,7 @@ RUN --mount=type=cache,target=/cache --mount=type=bind,source=bound.txt,target=/
 FROM tiny:1@${DIGEST} AS final-plain
 COPY --from=made --chown=me /work/out.txt /home/me/
 FROM final-${KIND}
+ARG KIND
 USER me
 WORKDIR /home/me
 ENTRYPOINT ["sh", "-c"]
