@@ -79,7 +79,12 @@ def readable_errors(doing: str) -> Iterator[None]:
         yield
     except VertexError:
         raise
-    except (api.GoogleAPIError, auth.GoogleAuthError, http.RequestException) as error:
+    except (
+        api.GoogleAPIError,
+        auth.GoogleAuthError,
+        http.RequestException,
+        TimeoutError,  # an operation that was waited for too long
+    ) as error:
         raise VertexError(f"cannot {doing}: {_said(error)}\n{advice(error)}") from error
 
 
@@ -149,7 +154,13 @@ def advice(error: BaseException) -> str:
             "Correct what the message names in section [vertex] of the config.",
         ),
         (
-            (api.ServerError, api.RetryError, auth.TransportError, http.RequestException),
+            (
+                api.ServerError,
+                api.RetryError,
+                auth.TransportError,
+                http.RequestException,
+                TimeoutError,
+            ),
             "The service could not be reached in time; try again, and see "
             "status.cloud.google.com if it lasts.",
         ),

@@ -1,4 +1,4 @@
-"""Executor of PlatePusher.
+"""Executor of PlatePusher, and what it shares with the one for the Model Registry.
 
 TFX's own Pusher leaves out every file named ``saved_model.pb`` while it copies, to add the
 topmost one last; the Transform graph inside our models is a SavedModel too, and would be pushed
@@ -7,6 +7,7 @@ without its graph. And what it copies is at its final name from the first byte o
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import re
@@ -28,6 +29,8 @@ PUSHED, DESTINATION, VERSION = "pushed", "pushed_destination", "pushed_version"
 _GRAPH = "saved_model.pb"
 #: What a folder is called while it is being filled: no version, for it is no number.
 _UNFINISHED = ".unfinished-"
+#: Folder of notes which model went to which version.
+_NOTES = ".pushed"
 
 
 class PlatePusherExecutor(base_executor.BaseExecutor):
@@ -47,11 +50,21 @@ class PlatePusherExecutor(base_executor.BaseExecutor):
             pushed.set_int_custom_property(PUSHED, 0)
             return
         model = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"]))
-        destination = push(model, exec_properties["folder"])
+        destination = self._hand_over(model, input_dict, pushed, exec_properties)
         io_utils.write_string_file(os.path.join(pushed.uri, "destination.txt"), destination + "\n")
         pushed.set_int_custom_property(PUSHED, 1)
         pushed.set_string_custom_property(DESTINATION, destination)
         pushed.set_string_custom_property(VERSION, os.path.basename(destination))
+
+    def _hand_over(
+        self,
+        model: str,
+        input_dict: dict[str, list[types.Artifact]],
+        pushed: types.Artifact,
+        exec_properties: dict[str, Any],
+    ) -> str:
+        """Push the SavedModel ``model``; returns the version's folder. Where pushers differ."""
+        return push(model, exec_properties["folder"])
 
 
 def push(model: str, folder: str) -> str:
@@ -62,19 +75,64 @@ def push(model: str, folder: str) -> str:
     """
     fileio.makedirs(folder)
     destination = _free_version(folder)
+    _fill(model, destination)
+    return destination
+
+
+def push_once(model: str, folder: str, digest: str) -> str:
+    """As :func:`push`, but a step that is tried again goes on where it was.
+
+    Parameters
+    ----------
+    digest
+        Digest of the model's content, :func:`content_digest`: the version that a digest gets is
+        written down before the first byte is copied, under ``.pushed`` in ``folder``.
+    """
+    note = os.path.join(folder, _NOTES, digest)
+    if fileio.exists(note):
+        destination = os.path.join(folder, io_utils.read_string_file(note).strip())
+    else:
+        fileio.makedirs(folder)
+        destination = _free_version(folder)
+        io_utils.write_string_file(note, os.path.basename(destination) + "\n")
+    if not fileio.exists(os.path.join(destination, _GRAPH)):
+        _fill(model, destination)
+    return destination
+
+
+def content_digest(model: str) -> str:
+    """Digest of the names and bytes of a model's files, 32 hex digits."""
+    names = [
+        os.path.relpath(os.path.join(str(parent), str(name)), model)
+        for parent, _, found in fileio.walk(model)
+        for name in found
+    ]
+    digest = hashlib.sha256()
+    for name in sorted(names):
+        digest.update(f"{name}\0".encode())
+        with fileio.open(os.path.join(model, name), "rb") as stream:
+            of_file = hashlib.sha256()
+            while piece := stream.read(1 << 24):
+                of_file.update(piece)
+        digest.update(of_file.digest())
+    return digest.hexdigest()[:32]
+
+
+def _fill(model: str, destination: str) -> None:
+    """Copy a model to where it shall be, so that it appears whole."""
+    folder, version = os.path.split(destination)
     if "://" in folder:
         io_utils.copy_dir(
             model, destination, deny_regex_patterns=[f"^{re.escape(model)}/{_GRAPH}$"]
         )
         io_utils.copy_file(os.path.join(model, _GRAPH), os.path.join(destination, _GRAPH))
-        return destination
+        return
     for name in map(str, fileio.listdir(folder)):
         if name.startswith(_UNFINISHED):  # a push that was killed
             fileio.rmtree(os.path.join(folder, name))
-    unfinished = os.path.join(folder, _UNFINISHED + os.path.basename(destination))
+    unfinished = os.path.join(folder, _UNFINISHED + version)
     io_utils.copy_dir(model, unfinished)
     fileio.rename(unfinished, destination)
-    return destination
 
 
 def _free_version(folder: str) -> str:

@@ -1,1 +1,1 @@
-"""Uploads a blessed model to the Vertex Model Registry as a new version."""
+"""The Vertex Model Registry: new versions of one model, endpoints and batch prediction."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from trainer.strict import ConfigError
@@ -17,6 +18,8 @@ class RegistryConfig:
     model_id: str = "platewise"
     #: Aliases that a new version takes over.
     aliases: tuple[str, ...] = ("blessed",)
+    #: Make a new version the one that is meant where none is named.
+    make_default: bool = True
     labels: dict[str, str] = field(default_factory=dict)
     #: Container that serves a SavedModel; Google's prebuilt one for TensorFlow, or one's own.
     serving_image: str = "us-docker.pkg.dev/vertex-ai/prediction/tf2-cpu.2-15:latest"
@@ -26,10 +29,28 @@ class RegistryConfig:
     #: Machines of the endpoint, fewest and most.
     endpoint_replicas_min: int = 1
     endpoint_replicas_max: int = 2
-    #: Share of the endpoint's traffic that goes to the new version, percent.
+    #: Share of the endpoint's traffic that goes to the new version, percent; at 100 the versions
+    #: before it are taken off the endpoint.
     endpoint_traffic_percent: int = 100
 
     def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z0-9_][a-z0-9_-]{0,62}", self.model_id):
+            raise ConfigError(
+                f"model_id must be up to 63 lower-case letters, digits, _ and -; "
+                f"got {self.model_id!r}"
+            )
+        for alias in self.aliases:
+            if not re.fullmatch(r"[a-z][a-zA-Z0-9-]{0,126}[a-z0-9]", alias):
+                raise ConfigError(
+                    f"aliases: {alias!r} is not an alias: letters, digits and -, a lower-case "
+                    "letter first, a letter or digit last"
+                )
+        if self.endpoint and not re.fullmatch(
+            r"projects/[^/]+/locations/[^/]+/endpoints/[^/]+", self.endpoint
+        ):
+            raise ConfigError(
+                f"endpoint must be projects/P/locations/R/endpoints/ID; got {self.endpoint!r}"
+            )
         if not 0 <= self.endpoint_traffic_percent <= 100:
             raise ConfigError(
                 f"endpoint_traffic_percent must lie in 0..100; got {self.endpoint_traffic_percent}"

@@ -23,6 +23,8 @@ class Handlers:
 
     def __init__(self, store: Store, jobs: Jobs) -> None:
         self.store, self.jobs, self.models = store, jobs, Models(store)
+        #: Operations that will fail, by the call that starts them.
+        self.operation_failures: dict[str, ApiError] = {}
         models = self.models
         self._own: dict[str, Callable[[Call], Any]] = {
             "GetOperation": lambda call: store.poll(call.message.name),
@@ -56,6 +58,10 @@ class Handlers:
         NotImplementedError
             A call of the API that nobody needed so far.
         """
+        failure = self.operation_failures.pop(call.rpc, None)
+        if failure is not None:
+            location = re.match(r"projects/[^/]+/locations/[^/]+", _first_name(call.message))
+            return self.store.operation(location.group() if location else "", None, error=failure)
         if call.rpc in self._own:
             return self._own[call.rpc](call)
         match = re.fullmatch(r"(Create|Get|List|Delete|Cancel|Update)(\w+)", call.rpc)
@@ -171,3 +177,11 @@ class Handlers:
     def _lineage(self, call: Call) -> Any:
         self.store.get(call.message.context)
         return call.route.types.LineageSubgraph()
+
+
+def _first_name(message: Any) -> str:
+    """The resource that a request is about."""
+    for field in ("parent", "name", "endpoint"):
+        if field in type(message)._meta.fields:
+            return str(getattr(message, field))
+    return ""

@@ -10,7 +10,9 @@ from servers.store import ApiError, Store, canonical, check_labels, invalid, tim
 
 _ALIAS = re.compile(r"[a-z][a-zA-Z0-9-]{0,126}[a-z0-9]")
 _MODEL_ID = re.compile(r"[a-z0-9_][a-z0-9_-]{0,62}")
-_METRICS_SCHEMA = re.compile(r"gs://google-cloud-aiplatform/schema/modelevaluation/\w+\.yaml|\s*")
+_METRICS_SCHEMA = re.compile(
+    r"gs://google-cloud-aiplatform/schema/modelevaluation/[\w.]+\.yaml|\s*"
+)
 
 
 class Models:
@@ -22,7 +24,11 @@ class Models:
     def versions(self, name: str) -> list[Any]:
         prefix = canonical(name).partition("@")[0] + "@"
         with self.store.lock:
-            return [v for k, v in self.store.resources.items() if k.startswith(prefix)]
+            return [
+                found
+                for key, found in self.store.resources.items()
+                if key.startswith(prefix) and "/" not in key[len(prefix) :]
+            ]
 
     def find(self, name: str) -> Any:
         """A version by number or alias; the default one where neither is given."""
@@ -103,7 +109,11 @@ class Models:
 
     def _all(self) -> list[Any]:
         with self.store.lock:
-            return [v for k, v in self.store.resources.items() if "@" in k]
+            return [
+                found
+                for key, found in self.store.resources.items()
+                if "@" in key.rpartition("/")[2]
+            ]
 
     def delete_version(self, call: Call) -> Any:
         model = self.find(call.message.name)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -120,6 +121,12 @@ class VertexServer:
         with self._lock:
             self._failures.append(Failure(status, message, **how))
 
+    def fail_operation(self, rpc: str, status: int, message: str) -> None:
+        """Let the next long-running operation that ``rpc`` starts fail, and do nothing."""
+        self.handlers.operation_failures[rpc] = ApiError(
+            status, STATUSES.get(status, "UNKNOWN"), message
+        )
+
     def sent(self, rpc: str) -> list[Any]:
         """Request messages of one call that were understood, in order."""
         with self._lock:
@@ -160,6 +167,9 @@ class VertexServer:
             self.refused.append((f"{method} {path}", str(error)))
             status = 400 if isinstance(error, BadRequestError) else 404
             body = _error(status, str(error))
+        except Exception as error:  # noqa: BLE001 - a fault of this server: the test must tell
+            self.refused.append((f"{method} {path}", traceback.format_exc()))
+            status, body = 501, _error(501, f"the local server failed: {error!r}")
         with self._lock:
             self.requests.append(
                 Request(
