@@ -52,22 +52,21 @@ def execute(args: argparse.Namespace) -> int:
         from pipelines.vertex.service import Service, parse_name
         from pipelines.vertex.status import as_json, describe
         from pipelines.vertex.submit import say, wait_for
-        from pipelines.vertex.watch import job_state
+        from pipelines.vertex.watch import ended, job_state
 
         name = parse_name(args.job, config.vertex.project, config.vertex.region)
         service = Service(name.project, name.region)
         if args.cancel:
             service.cancel(str(name))
             say(terminal, f"asked Vertex AI to cancel {name.id}; it stops within minutes")
+        good = ("SUCCEEDED", "CANCELLED") if args.cancel else ("SUCCEEDED",)
         how = waiting(args)
-        if how is not None:
-            return wait_for(service, str(name), terminal, how)
-        job = service.get(str(name))
-        if args.json:
-            print(json.dumps(as_json(job), indent=1), file=terminal.out)
-        else:
-            print("\n".join(describe(job)), file=terminal.out)
-        bad = job_state(job) in ("FAILED", "CANCELLED") and not args.cancel
-        return FAILED if bad else 0
+        code = 0 if how is None else wait_for(service, str(name), terminal, how, good)
+        if how is None or args.json:
+            job = service.get(str(name))
+            text = json.dumps(as_json(job), indent=1) if args.json else "\n".join(describe(job))
+            print(text, file=terminal.out)
+            code = code or (FAILED if ended(job) and job_state(job) not in good else 0)
+        return code
 
     return run_quietly(work, "status", args.debug)

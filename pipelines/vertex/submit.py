@@ -112,13 +112,24 @@ def submit(
     return wait_for(service, name, terminal, waiting)
 
 
-def wait_for(service: Any, name: str, terminal: Terminal, waiting: Waiting) -> int:
+def wait_for(
+    service: Any,
+    name: str,
+    terminal: Terminal,
+    waiting: Waiting,
+    good: Sequence[str] = ("SUCCEEDED",),
+) -> int:
     """Follow a job to its end.
+
+    Parameters
+    ----------
+    good
+        Ends that are wanted.
 
     Returns
     -------
     int
-        0: it succeeded; 1: it failed, was cancelled, or has not ended in time; 130: Ctrl-C.
+        0: a wanted end; 1: another one, or none in time; 130: Ctrl-C.
     """
     from pipelines.config import terminal_can_redraw
     from pipelines.vertex.status import headline
@@ -143,7 +154,7 @@ def wait_for(service: Any, name: str, terminal: Terminal, waiting: Waiting) -> i
     error = " ".join(job.error.message.split())
     if error:
         say(terminal, error)
-    return 0 if job_state(job) == "SUCCEEDED" else FAILED
+    return 0 if job_state(job) in good else FAILED
 
 
 def _interrupted(service: Any, name: str, terminal: Terminal, waiting: Waiting) -> int:

@@ -84,11 +84,12 @@ def read_tasks(job: Any, now: datetime.datetime | None = None) -> list[Task]:
     now = now or datetime.datetime.now(datetime.UTC)
     details = {detail.task_name: detail for detail in job.job_detail.task_details}
     names = step_names(job)
+    untold: State = "skipped" if ended(job) else "waiting"
     tasks = [
-        _task(name, details[name], now)
-        if name in details
-        else Task(name, "skipped" if ended(job) else "waiting")
+        _task(name, details[name], now) if name in details else Task(name, untold)
         for name in names
+        # Where all went well, nothing was left out: of what it does not tell we say nothing.
+        if name in details or job_state(job) != "SUCCEEDED"
     ]
     if not any(task.state == "failed" for task in tasks):  # what failed may be no step of ours
         tasks += [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -63,6 +64,19 @@ def test_order_is_that_of_the_dependencies(toy_job):
     toy_job["pipelineSpec"]["root"]["dag"]["tasks"] = shuffled
     names = [step.name for step in read_steps(toy_job)]
     assert names == ["PlateExampleGen", "PlatePredictor", "PlateReport"]
+
+
+def test_steps_of_a_pipeline_with_an_exit_handler():
+    golden = Path(__file__).parents[2] / "golden" / "scoring.json"
+    steps = {step.name: step for step in read_steps(json.loads(golden.read_text()))}
+    assert list(steps)[-1] == "FinalStatus"  # beside the others, which lie one level deeper
+    assert steps["FinalStatus"].always
+    assert not steps["PlateReport"].always
+    assert steps["PlateExampleGen"].beam_argument("runner") == "DataflowRunner"
+    assert steps["PlateReport"].beam_arguments == ()
+    names = list(steps)
+    assert names.index("PlateExampleGen") < names.index("PlateTransform")
+    assert names.index("PlatePredictor") < names.index("PlateReport")
 
 
 def test_costs_an_hour_against_the_pages_figures(toy_job):

@@ -104,6 +104,14 @@ def test_cancelling(command, submitted, vertex_server):
     assert "cannot cancel" in again.err
 
 
+def test_cancelling_and_waiting_for_it(command, submitted):
+    submitted("RUNNING")
+    done = command("status", NAME, "--cancel", "--wait", "--poll", "0.05", "--json")
+    assert done.code == 0
+    assert f"{ID}: cancelled" in done.err
+    assert json.loads(done.out)["state"] == "CANCELLED"
+
+
 def test_a_job_that_is_not_there(command, vertex_server):
     done = command("status", NAME)
     assert done.code == 1
