@@ -232,14 +232,14 @@ COPY in.txt ./
 RUN --mount=type=cache,target=/cache --mount=type=bind,source=bound.txt,target=/b \\
     cat /b in.txt > out.txt && echo "$GREETING" >> out.txt && touch /cache/used && id -u > uid
 FROM tiny:1@${DIGEST} AS final-plain
-COPY --from=made --chown=me /work/out.txt /home/me/
+COPY --from=made --chown=me /work/out.txt /srv/
 FROM final-${KIND}
 ARG KIND
 USER me
 WORKDIR /home/me
 ENTRYPOINT ["sh", "-c"]
-CMD ["id -u; cat out.txt"]
-HEALTHCHECK --interval=1h CMD ["cat", "/home/me/out.txt"]
+CMD ["id -u; cat /srv/out.txt"]
+HEALTHCHECK --interval=1h CMD ["cat", "/srv/out.txt"]
 LABEL kind="${KIND}"
 """
 
@@ -268,7 +268,7 @@ def test_builds_and_runs_a_small_image(tmp_path: Path, base: Path) -> None:
     )  # fmt: skip
     image = builder.build()
 
-    out = image.root / "home/me/out.txt"
+    out = image.root / "srv/out.txt"
     assert out.read_text() == "bound\nin\nhello world\n"
     assert (out.stat().st_uid, out.stat().st_gid) == (1234, 1234)
     assert (builder.images["made"].root / "work/uid").read_text() == "0\n"
@@ -278,7 +278,7 @@ def test_builds_and_runs_a_small_image(tmp_path: Path, base: Path) -> None:
     config = image.config()
     assert config["User"] == "me"
     assert config["Labels"] == {"kind": "plain"}
-    assert config["Healthcheck"] == ["cat", "/home/me/out.txt"]
+    assert config["Healthcheck"] == ["cat", "/srv/out.txt"]
 
     finish(image, tmp_path / "root", epoch_s=86400)
     assert max(path.lstat().st_mtime for path in (tmp_path / "root").rglob("*")) <= 86400
