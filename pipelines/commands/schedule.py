@@ -43,10 +43,18 @@ def add_parser(commands: Any) -> None:
     create.add_argument("--cron", default="", help="when (default: vertex.cron)")
     create.add_argument("--name", default="", help="its name (default: the pipeline's)")
     create.add_argument(
-        "--most-at-once", metavar="N", type=int, default=1, help="runs side by side (default: 1)"
+        "--most-at-once",
+        metavar="N",
+        type=_positive,
+        default=1,
+        help="runs side by side (default: 1)",
     )
     create.add_argument(
-        "--most-runs", metavar="N", type=int, default=0, help="end after N runs (default: never)"
+        "--most-runs",
+        metavar="N",
+        type=_positive,
+        default=0,
+        help="end after N runs (default: never)",
     )
     create.add_argument("--dry-run", action="store_true", help="send nothing; show it as JSON")
     listing = add_command(actions, "list", "show all schedules", "Show all schedules of a project.")
@@ -127,3 +135,10 @@ def _execute_one(args: argparse.Namespace) -> int:
 
 
 _EXECUTE = {"create": _execute_create, "list": _execute_list}
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1; got {text}")
+    return value

@@ -16,13 +16,13 @@ from typing import Any
 
 from components import vertex_api
 from components.vertex_api import VertexError
-from trainer.errors import PlatewiseError
+from trainer.strict import ConfigError
 
 _NAME = re.compile(
     r"projects/(?P<project>[^/]+)/locations/(?P<region>[^/]+)/(?P<kind>\w+)/(?P<id>[^/]+)"
 )
 _CONSOLE = re.compile(
-    r"https://console\.cloud\.google\.com/vertex-ai/(?:locations/(?P<region>[^/]+)/)?"
+    r"https://console\.cloud\.google\.com/(?:vertex-ai|agent-platform)/(?:locations/(?P<region>[^/]+)/)?"
     r"pipelines/(?:locations/(?P<region2>[^/]+)/)?(?P<page>runs|schedules)/(?P<id>[^/?#]+)"
     r"(?:[^#]*?[?&]project=(?P<project>[^&#]+))?"
 )
@@ -56,8 +56,8 @@ def parse_name(text: str, project: str, region: str, kind: str = "pipelineJobs")
 
     Raises
     ------
-    PlatewiseError
-        It is none of the three, or names something of another kind.
+    ConfigError
+        It is none of the three, names something of another kind, or lacks a project.
     """
     text = text.strip()
     found = _NAME.fullmatch(text)
@@ -70,14 +70,14 @@ def parse_name(text: str, project: str, region: str, kind: str = "pipelineJobs")
     elif _ID.fullmatch(text):
         name = Name(project, region, kind, text)
     else:
-        raise PlatewiseError(
+        raise ConfigError(
             f"{text!r} is neither an id nor a resource name "
             f"(projects/PROJECT/locations/REGION/{kind}/ID) nor a console address"
         )
     if name.kind != kind:
-        raise PlatewiseError(f"{text} names one of {name.kind}, where one of {kind} is wanted")
+        raise ConfigError(f"{text} names one of {name.kind}, where one of {kind} is wanted")
     if not name.project:
-        raise PlatewiseError(
+        raise ConfigError(
             f"in which project is {name.id}? Give --config FILE or --vertex.project PROJECT, or "
             "the job's full resource name or console address"
         )

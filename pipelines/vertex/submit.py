@@ -81,8 +81,18 @@ def make_request(
     job_id: str = "",
     cache: bool | None = None,
 ) -> Any:
-    """The request of a compiled pipeline with the runtime parameters of the command line."""
-    values = parse_values(assignments, read_parameters(job))
+    """The request of a compiled pipeline with the runtime parameters of the command line.
+
+    Raises
+    ------
+    ConfigError
+        A parameter that the pipeline does not take, or no model to score with.
+    """
+    declared = read_parameters(job)
+    values = parse_values(assignments, declared)
+    model = declared.get("model_uri")
+    if model and not values.get(model.name, model.default):
+        raise ConfigError("which model scores? Give --model gs://..., a pushed version's folder")
     return build_request(job, config.vertex, values, job_id, cache)
 
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from pipelines.vertex.service import parse_name
-from trainer.errors import PlatewiseError
+from trainer.strict import ConfigError
 
 ID = "toy-20260101000000-abcd"
 NAME = f"projects/example/locations/us-central1/pipelineJobs/{ID}"
@@ -50,7 +50,7 @@ def test_a_job_is_found_by_id_name_and_address(command, submitted, text, options
 
 def test_an_id_alone_needs_a_project(command):
     done = command("status", ID)
-    assert done.code == 1
+    assert done.code == 2
     assert "--vertex.project PROJECT" in done.err
 
 
@@ -63,16 +63,19 @@ def test_an_id_alone_needs_a_project(command):
     ],
 )
 def test_what_is_no_job(text, said):
-    with pytest.raises(PlatewiseError, match=said):
+    with pytest.raises(ConfigError, match=said):
         parse_name(text, "p", "r")
 
 
-def test_the_consoles_own_form_of_an_address():
-    address = (
-        "https://console.cloud.google.com/vertex-ai/pipelines/locations/europe-west4/runs/"
-        "abc-1?authuser=1&project=lab"
-    )
-    name = parse_name(address, "", "")
+@pytest.mark.parametrize(
+    "page",
+    [
+        "vertex-ai/pipelines/locations/europe-west4/runs/abc-1?authuser=1&project=lab",
+        "agent-platform/locations/europe-west4/pipelines/runs/abc-1?project=lab#top",
+    ],
+)
+def test_other_forms_of_the_consoles_address(page):
+    name = parse_name(f"https://console.cloud.google.com/{page}", "", "")
     assert str(name) == "projects/lab/locations/europe-west4/pipelineJobs/abc-1"
 
 

@@ -273,3 +273,15 @@ def test_a_specification_in_yaml_is_taken(command, config_file, toy_job, tmp_pat
     body = json.loads(done.out)["pipelineJob"]
     assert body["pipelineSpec"] == toy_job["pipelineSpec"]
     assert body["displayName"] == "toy"
+
+
+def test_scoring_needs_a_model(command, config_file, spec_file, toy_job, vertex_server):
+    parameters = toy_job["pipelineSpec"]["root"]["inputDefinitions"]["parameters"]
+    parameters["model_uri"] = {"parameterType": "STRING", "defaultValue": "", "isOptional": True}
+    spec_file.write_text(json.dumps(toy_job))
+    given = ("--config", config_file, "--spec", spec_file, "--parameter", "threshold=1")
+    done = command("submit", *given)
+    assert done.code == 2
+    assert "which model scores?" in done.err
+    done = command("submit", *given, "--parameter", "model_uri=gs://example/pushed/3")
+    assert done.code == 0
