@@ -1,6 +1,6 @@
 # Every target sets up what it needs. `make help` explains them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lint types imports test-fast coverage bench lock clean
+.PHONY: help setup demo test check format lint types imports test-fast coverage golden bench lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -46,6 +46,9 @@ test-fast: setup  ## Run the tests that are neither slow nor end to end
 
 coverage: setup  ## Run every test and show coverage of the three packages
 	$(PYTEST) --cov --cov-report=term:skip-covered
+
+golden: setup  ## Write tests/golden anew from what is compiled now; read the difference
+	PLATEWISE_RENEW_GOLDEN=1 $(BIN)/python -m pytest -q tests/pipelines/vertex/test_compile.py
 
 bench: setup  ## Measure ingest, Transform, trainer feed and evaluation against peers; print ratios
 	$(BIN)/python infra/bench

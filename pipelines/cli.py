@@ -9,7 +9,18 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from pipelines.commands import check, compile, predict, report, run, simulate
+from pipelines.commands import (
+    check,
+    compile,
+    fetch,
+    predict,
+    report,
+    run,
+    schedule,
+    simulate,
+    status,
+    submit,
+)
 from pipelines.flags import dotted_to_set
 from trainer.strict import ConfigError
 
@@ -21,6 +32,7 @@ Start here:
   platewise check SCREEN                     what is wrong with a screen, in seconds
   platewise run --config rxrx1 --screen.root SCREEN
                                              the whole pipeline on real RxRx1
+  platewise submit --config FILE --dry-run   what it would be and cost on Vertex AI
 Exit codes: 0 done, 1 failed (one message and the log's path), 2 wrong usage or
 configuration, 130 stopped by Ctrl-C."""
 
@@ -36,7 +48,8 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (simulate, check, run, predict, report, compile):
+    local = (simulate, check, run, predict, report)
+    for module in (*local, compile, submit, schedule, status, fetch):
         module.add_parser(commands)
     return parser
 
