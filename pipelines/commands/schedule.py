@@ -82,7 +82,8 @@ def _execute_create(args: argparse.Namespace) -> int:
 
         cron = check_cron(args.cron or config.vertex.cron)
         job = load_job(args.spec, config, args.kind, args.model)
-        request = make_request(job, config, args.parameter, cache=False if args.no_cache else None)
+        cache = False if args.no_cache else None
+        request = make_request(job, config, args.parameter, "", cache, args.model)
         name = args.name or request.pipeline_job.display_name
         schedule = build_schedule(request, cron, name, args.most_at_once, args.most_runs)
         if args.dry_run:

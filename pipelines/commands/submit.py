@@ -101,7 +101,7 @@ def execute(args: argparse.Namespace) -> int:
             say(terminal, "compiling the pipeline, which takes up to half a minute ...")
         job = load_job(args.spec, config, args.kind, args.model)
         cache = False if args.no_cache else None
-        request = make_request(job, config, args.parameter, args.job_id, cache)
+        request = make_request(job, config, args.parameter, args.job_id, cache, args.model)
         if args.dry_run:
             _show(request, config, args, terminal)
             return 0

@@ -20,6 +20,10 @@ from trainer.errors import PlatewiseError
 from trainer.strict import ConfigError
 
 
+#: Runtime parameter of scoring: folder of the model.
+_MODEL = "model_uri"
+
+
 @dataclass(frozen=True)
 class Waiting:
     """How a submitted job is followed."""
@@ -80,6 +84,7 @@ def make_request(
     assignments: Sequence[str],
     job_id: str = "",
     cache: bool | None = None,
+    model: str = "",
 ) -> Any:
     """The request of a compiled pipeline with the runtime parameters of the command line.
 
@@ -89,9 +94,11 @@ def make_request(
         A parameter that the pipeline does not take, or no model to score with.
     """
     declared = read_parameters(job)
-    values = parse_values(assignments, declared)
-    model = declared.get("model_uri")
-    if model and not values.get(model.name, model.default):
+    if model and _MODEL not in declared:
+        raise ConfigError("--model belongs to --kind scoring; this pipeline trains its own")
+    given = [f"{_MODEL}={model}"] if model else []
+    values = parse_values([*given, *assignments], declared)
+    if _MODEL in declared and not values.get(_MODEL, declared[_MODEL].default):
         raise ConfigError("which model scores? Give --model gs://..., a pushed version's folder")
     return build_request(job, config.vertex, values, job_id, cache)
 

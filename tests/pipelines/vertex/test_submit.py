@@ -283,5 +283,13 @@ def test_scoring_needs_a_model(command, config_file, spec_file, toy_job, vertex_
     done = command("submit", *given)
     assert done.code == 2
     assert "which model scores?" in done.err
-    done = command("submit", *given, "--parameter", "model_uri=gs://example/pushed/3")
-    assert done.code == 0
+    for how in (("--parameter", "model_uri=gs://example/3"), ("--model", "gs://example/3")):
+        assert command("submit", *given, *how).code == 0
+        values = sent(vertex_server)["pipelineJob"]["runtimeConfig"]["parameterValues"]
+        assert values["model_uri"] == "gs://example/3"
+
+
+def test_training_takes_no_model(submit):
+    done = submit("--model", "gs://example/3", "--dry-run")
+    assert done.code == 2
+    assert "--model belongs to --kind scoring" in done.err
