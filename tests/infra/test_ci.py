@@ -166,6 +166,6 @@ def test_images_get_every_argument_that_they_need() -> None:
         relative = str(path.relative_to(REPOSITORY))
         assert relative in script, f"{relative} is not built"
         for name in set(re.findall(r"^ARG (\w+)$", text, re.M)) - {"VARIANT"}:
-            assert name in script, (relative, name)
+            assert f'--build-arg "{name}=' in script, (relative, name)
         for image, digest in re.findall(r"^FROM (\S+)@\$\{(\w+)\}", text, re.M):
             assert f"resolve {digest} {image}\n" in digests, (image, digest)

@@ -8,57 +8,74 @@ mock_provider "google" {
     defaults = { member = "serviceAccount:service-123456789012@gs-project-accounts.iam.gserviceaccount.com" }
   }
 
+  # Values as the cloud makes them: the real provider checks what is built of them.
+  mock_resource "google_project_iam_custom_role" {
+    defaults = { id = "projects/plates/roles/platewiseMocked" }
+  }
+  mock_resource "google_kms_key_ring" {
+    defaults = { id = "projects/plates/locations/us-central1/keyRings/platewise-prod" }
+  }
+  mock_resource "google_kms_crypto_key" {
+    defaults = { id = "projects/plates/locations/us-central1/keyRings/platewise-prod/cryptoKeys/artifacts" }
+  }
+  mock_resource "google_compute_network" {
+    defaults = { id = "projects/plates/global/networks/platewise-prod" }
+  }
+  mock_resource "google_iam_workload_identity_pool" {
+    defaults = { name = "projects/123456789012/locations/global/workloadIdentityPools/platewise-prod-github" }
+  }
+
   override_resource {
     target = google_service_account.pipeline
     values = {
-      name   = "pipeline"
-      email  = "pipeline@plates.iam.gserviceaccount.com"
-      member = "serviceAccount:pipeline@plates.iam.gserviceaccount.com"
+      name   = "projects/plates/serviceAccounts/platewise-pipeline@plates.iam.gserviceaccount.com"
+      email  = "platewise-pipeline@plates.iam.gserviceaccount.com"
+      member = "serviceAccount:platewise-pipeline@plates.iam.gserviceaccount.com"
     }
   }
 
   override_resource {
     target = google_service_account.trainer
     values = {
-      name   = "trainer"
-      email  = "trainer@plates.iam.gserviceaccount.com"
-      member = "serviceAccount:trainer@plates.iam.gserviceaccount.com"
+      name   = "projects/plates/serviceAccounts/platewise-trainer@plates.iam.gserviceaccount.com"
+      email  = "platewise-trainer@plates.iam.gserviceaccount.com"
+      member = "serviceAccount:platewise-trainer@plates.iam.gserviceaccount.com"
     }
   }
 
   override_resource {
     target = google_service_account.dataflow
     values = {
-      name   = "dataflow"
-      email  = "dataflow@plates.iam.gserviceaccount.com"
-      member = "serviceAccount:dataflow@plates.iam.gserviceaccount.com"
+      name   = "projects/plates/serviceAccounts/platewise-dataflow@plates.iam.gserviceaccount.com"
+      email  = "platewise-dataflow@plates.iam.gserviceaccount.com"
+      member = "serviceAccount:platewise-dataflow@plates.iam.gserviceaccount.com"
     }
   }
 
   override_resource {
     target = google_service_account.trigger
     values = {
-      name   = "trigger"
-      email  = "trigger@plates.iam.gserviceaccount.com"
-      member = "serviceAccount:trigger@plates.iam.gserviceaccount.com"
+      name   = "projects/plates/serviceAccounts/platewise-trigger@plates.iam.gserviceaccount.com"
+      email  = "platewise-trigger@plates.iam.gserviceaccount.com"
+      member = "serviceAccount:platewise-trigger@plates.iam.gserviceaccount.com"
     }
   }
 
   override_resource {
     target = google_service_account.scheduler
     values = {
-      name   = "scheduler"
-      email  = "scheduler@plates.iam.gserviceaccount.com"
-      member = "serviceAccount:scheduler@plates.iam.gserviceaccount.com"
+      name   = "projects/plates/serviceAccounts/platewise-scheduler@plates.iam.gserviceaccount.com"
+      email  = "platewise-scheduler@plates.iam.gserviceaccount.com"
+      member = "serviceAccount:platewise-scheduler@plates.iam.gserviceaccount.com"
     }
   }
 
   override_resource {
     target = google_service_account.ci
     values = {
-      name   = "ci"
-      email  = "ci@plates.iam.gserviceaccount.com"
-      member = "serviceAccount:ci@plates.iam.gserviceaccount.com"
+      name   = "projects/plates/serviceAccounts/platewise-ci@plates.iam.gserviceaccount.com"
+      email  = "platewise-ci@plates.iam.gserviceaccount.com"
+      member = "serviceAccount:platewise-ci@plates.iam.gserviceaccount.com"
     }
   }
 }
@@ -70,7 +87,7 @@ variables {
 
 run "smallest" {
   assert {
-    condition     = output.service_accounts.pipeline == "pipeline@plates.iam.gserviceaccount.com"
+    condition     = output.service_accounts.pipeline == "platewise-pipeline@plates.iam.gserviceaccount.com"
     error_message = "Not the pipeline's account."
   }
   assert {
@@ -91,13 +108,13 @@ run "who_writes" {
   # The whole table, so that a new writer has to be written down twice.
   assert {
     condition = { for key, grant in output.object_writers : key => "${grant.who} ${grant.bucket}" } == {
-      pipeline_artifacts = "serviceAccount:pipeline@plates.iam.gserviceaccount.com plates-platewise-dev-artifacts"
-      pipeline_models    = "serviceAccount:pipeline@plates.iam.gserviceaccount.com plates-platewise-dev-models"
-      pipeline_temp      = "serviceAccount:pipeline@plates.iam.gserviceaccount.com plates-platewise-dev-temp"
-      trainer_artifacts  = "serviceAccount:trainer@plates.iam.gserviceaccount.com plates-platewise-dev-artifacts"
-      dataflow_artifacts = "serviceAccount:dataflow@plates.iam.gserviceaccount.com plates-platewise-dev-artifacts"
-      dataflow_temp      = "serviceAccount:dataflow@plates.iam.gserviceaccount.com plates-platewise-dev-temp"
-      trigger_markers    = "serviceAccount:trigger@plates.iam.gserviceaccount.com plates-platewise-dev-artifacts"
+      pipeline_artifacts = "serviceAccount:platewise-pipeline@plates.iam.gserviceaccount.com plates-platewise-dev-artifacts"
+      pipeline_models    = "serviceAccount:platewise-pipeline@plates.iam.gserviceaccount.com plates-platewise-dev-models"
+      pipeline_temp      = "serviceAccount:platewise-pipeline@plates.iam.gserviceaccount.com plates-platewise-dev-temp"
+      trainer_artifacts  = "serviceAccount:platewise-trainer@plates.iam.gserviceaccount.com plates-platewise-dev-artifacts"
+      dataflow_artifacts = "serviceAccount:platewise-dataflow@plates.iam.gserviceaccount.com plates-platewise-dev-artifacts"
+      dataflow_temp      = "serviceAccount:platewise-dataflow@plates.iam.gserviceaccount.com plates-platewise-dev-temp"
+      trigger_markers    = "serviceAccount:platewise-trigger@plates.iam.gserviceaccount.com plates-platewise-dev-artifacts"
     }
     error_message = "The table of writers changed."
   }
