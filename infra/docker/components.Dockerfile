@@ -20,8 +20,7 @@ RUN --mount=type=cache,target=/go/pkg/mod \
     go build -trimpath -buildvcs=false -ldflags="-s -w -buildid=" \
         -o /out/boot github.com/apache/beam/sdks/v2/python/container
 
-# The dependencies: they change seldom, so they are a layer of their own in the image.
-FROM python:3.11-bookworm@${BUILD_DIGEST} AS dependencies
+FROM python:3.11-bookworm@${BUILD_DIGEST} AS build
 # Two builds are the same: no bytecode stamped with a time, no order of a random hash, and in
 # compiled code no name of pip's temporary folder.
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
@@ -33,6 +32,10 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     CXXFLAGS="-g0" \
     PATH="/opt/platewise/bin:${PATH}"
 WORKDIR /src
+COPY infra/docker/slim.py ./
+
+# The dependencies: they change seldom, so they are a layer of their own in the image.
+FROM build AS dependencies
 ARG SOURCE_DATE_EPOCH=0
 RUN python -m venv /opt/platewise
 COPY requirements.lock infra/docker/dev-only.txt infra/docker/runtime_lock.py ./
@@ -44,16 +47,18 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     && python -m pip install --no-deps --require-hashes --only-binary=:all: -r build.lock \
     && python -m pip install --no-deps --require-hashes --no-build-isolation --use-pep517 \
         -r runtime.lock
-COPY infra/docker/slim.py ./
 RUN python slim.py /opt/platewise
 
 # Platewise itself, with its loops in C.
-FROM dependencies AS package
+FROM build AS package
+ARG SOURCE_DATE_EPOCH=0
 COPY pyproject.toml README.md LICENSE ./
 COPY trainer trainer
 COPY components components
 COPY pipelines pipelines
-RUN python -m pip install --no-deps --no-build-isolation --no-cache-dir --no-index --prefix=/package . \
+RUN --mount=type=bind,from=dependencies,source=/opt/platewise,target=/opt/platewise \
+    python -m pip install --no-deps --no-build-isolation --no-cache-dir --no-index \
+        --prefix=/package . \
     && test -f /package/lib/python3.11/site-packages/components/plate_example_gen/_kernels*.so \
     && python slim.py /package
 

@@ -28,7 +28,9 @@ COPY infra/docker/slim.py ./
 RUN python slim.py /opt/platewise
 
 # The simulated screens stay out: no training needs them, and they need SciPy.
-FROM dependencies AS package
+FROM python:3.11-slim-bookworm@${PYTHON_DIGEST} AS package
+WORKDIR /src
+COPY infra/docker/slim.py ./
 COPY trainer /package/lib/python3.11/site-packages/trainer
 RUN rm -r /package/lib/python3.11/site-packages/trainer/simulation \
     && python slim.py /package
