@@ -19,7 +19,6 @@ from pipelines.vertex.steps import pipeline_spec, read_parameters
 from trainer.errors import PlatewiseError
 from trainer.strict import ConfigError
 
-
 #: Runtime parameter of scoring: folder of the model.
 _MODEL = "model_uri"
 
