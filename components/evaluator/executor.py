@@ -14,6 +14,7 @@ from tfx.types import artifact_utils
 from tfx.types import standard_component_specs as keys
 from tfx.utils import io_utils, json_utils, proto_utils
 
+from components.beam_workers import PortableBeamExecutor
 from components.evaluator import module
 from components.evaluator.config import THRESHOLDS, EvaluationConfig
 from components.evaluator.eval_config import build_eval_config
@@ -31,7 +32,7 @@ CONFIG_KEY = "evaluation_config"
 Artifacts = dict[str, list[types.Artifact]]
 
 
-class PlateEvaluatorExecutor(stock.Executor):
+class PlateEvaluatorExecutor(PortableBeamExecutor, stock.Executor):
     """Evaluates prediction rows; the model is never loaded."""
 
     def Do(  # noqa: N802  (TFX's name)

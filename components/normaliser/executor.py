@@ -15,6 +15,7 @@ from tfx.types import artifact_utils
 from tfx.types import standard_component_specs as keys
 from tfx.utils import json_utils, proto_utils
 
+from components.beam_workers import PortableBeamExecutor
 from components.normaliser.preprocessing import TEXT_PATH_KEY
 from components.saved_models import canonicalise, model_folder
 from components.worker_errors import worker_errors
@@ -30,7 +31,7 @@ METHOD_KEY = "normalizer_method"
 MODEL_KEY = "model"
 
 
-class PlateTransformExecutor(stock.Executor):
+class PlateTransformExecutor(PortableBeamExecutor, stock.Executor):
     """Reads shards only after checking them, in minibatches bounded by bytes."""
 
     def Do(  # noqa: N802  (TFX's name)

@@ -1,0 +1,27 @@
+"""What Beam workers import before they unpickle our stages."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from apache_beam.options.pipeline_options import SetupOptions
+
+from components.evaluator.executor import PlateEvaluatorExecutor
+from components.normaliser.executor import PlateTransformExecutor
+
+#: Parts of it stand in the pickled stages of Transform.
+UNPICKLED = "import tensorflow_data_validation.statistics.stats_options"
+
+
+@pytest.mark.parametrize("executor", [PlateTransformExecutor, PlateEvaluatorExecutor])
+def test_workers_can_unpickle_what_they_are_sent(executor: type) -> None:
+    arguments = ["--runner=FnApiRunner", "--beam_plugins=json"]
+    context = executor.Context(beam_pipeline_args=arguments, unique_id="1")
+    pipeline = executor(context)._make_beam_pipeline()
+    plugins = pipeline.options.view_as(SetupOptions).beam_plugins
+    assert "json" in plugins  # the user's own stay
+    program = "\n".join([*(f"import {name}" for name in plugins), UNPICKLED])
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
