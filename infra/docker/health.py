@@ -1,4 +1,4 @@
-"""Is the image whole? Imports every module of the named packages; says what is missing.
+"""Is the image whole? Loads every module of the named packages; says what is missing.
 
 Usage: health.py [--executable PATH]... [--without MODULE]... PACKAGE...
 Prints one line and ends with 0, or names each module that cannot be imported and ends with 1.
@@ -7,11 +7,13 @@ Prints one line and ends with 0, or names each module that cannot be imported an
 from __future__ import annotations
 
 import argparse
-import importlib
+import ctypes
+import importlib.util
 import os
 import pkgutil
 import sys
 import time
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 #: A program's entry: importing it would start it.
@@ -38,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     names = [name for name in names if not _within(name, args.without)]
     for name in names:
         try:
-            importlib.import_module(name)
+            _load(name)
         except Exception as error:  # noqa: BLE001  (whatever an import raises is a fault)
             faults.append(f"{name}: {type(error).__name__}: {error}")
     for fault in faults:
@@ -46,6 +48,15 @@ def main(arguments: list[str] | None = None) -> int:
     if not faults:
         print(f"healthy: {len(names)} modules in {time.monotonic() - started:.1f} s")
     return 1 if faults else 0
+
+
+def _load(name: str) -> None:
+    """Import a module; compiled code without a module's entry is opened, as ctypes does."""
+    spec = importlib.util.find_spec(name)
+    if spec and spec.origin and spec.origin.endswith(tuple(EXTENSION_SUFFIXES)):
+        ctypes.CDLL(spec.origin)
+    else:
+        importlib.import_module(name)
 
 
 def _within(name: str, packages: list[str]) -> bool:

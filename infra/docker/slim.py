@@ -2,9 +2,9 @@
 
 Usage: slim.py FOLDER
 
-Removes what only compiling against a package needs (headers, static libraries), and writes
-bytecode that names its source by hash, never by time: Python then neither checks nor rewrites it.
-Standard library only.
+Removes what only compiling against a package needs (headers, static libraries) and the largest of
+the packages' own tests, and writes bytecode that names its source by hash, never by time: Python
+then neither checks nor rewrites it. Standard library only.
 """
 
 from __future__ import annotations
@@ -16,8 +16,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-#: Folders of C and C++ headers, below site-packages.
-HEADER_FOLDERS = ("tensorflow/include", "numpy/_core/include", "pyarrow/include", "torch/include")
+#: Below site-packages: headers of C and C++, tests, and a top-level `tests` of some wheel's.
+SURPLUS = (
+    *("numpy/_core/include", "pyarrow/include", "tensorflow/include"),
+    *("google/genai/tests", "pandas/tests", "pyarrow/tests", "scipy/*/tests", "sklearn/*/tests"),
+    *("tests", "tfx/components/testdata"),
+)
 SUFFIXES = (".a", ".h", ".hpp", ".pxd", ".pyx")
 
 
@@ -25,8 +29,8 @@ def main(folder: Path) -> None:
     """Slim the folder; prints what that saved."""
     before = _size_bytes(folder)
     for packages in folder.glob("lib/python*/site-packages"):
-        for name in HEADER_FOLDERS:
-            shutil.rmtree(packages / name, ignore_errors=True)
+        for path in [path for pattern in SURPLUS for path in packages.glob(pattern)]:
+            shutil.rmtree(path)
     for path in list(_files(folder)):
         if path.suffix in SUFFIXES:
             path.unlink()
