@@ -26,7 +26,7 @@ DESCRIPTIONS = {
     "eval_experiments": "Experiments held out, with commas between; empty: as configured.",
     "normalizer_method": "How plates are normalised, such as plate_mean_std.",
     "model_preset": "tiny, base or full.",
-    "epochs": "Times that training sees every site; 0: as the preset has it.",
+    "epochs": "Times that training sees every site; 0: as configured, or as the preset has it.",
     "min_accuracy_per_well": "Smallest accuracy over all held-out wells (0..1; 0: off).",
     "min_accuracy_worst_experiment": "The same in the worst experiment.",
     "min_times_chance_per_well": "The same over all wells, in multiples of chance.",

@@ -17,7 +17,10 @@ from tfx.types import BaseChannel, standard_artifacts
 from tfx.types.channel import Channel
 
 from components.digest import code_digest
+from components.exporter.component import PlateExporter
 from components.plate_example_gen.config import ScreenConfig
+from components.registry.component import PlateVertexPusher
+from components.training_job.component import PlateTrainingJob
 from pipelines.config import PlatewiseConfig
 from pipelines.target import BASELINE_ID, Training
 from pipelines.vertex.beam import beam_args
@@ -46,9 +49,6 @@ class VertexTarget:
 
     def train(self, examples: BaseChannel, transform_graph: BaseChannel) -> Training:
         """A custom job in a container without TFX, then an export on CPU in one with it."""
-        from components.exporter.component import PlateExporter
-        from components.training_job.component import PlateTrainingJob
-
         vertex, training = self.config.vertex, self.config.training
         job = PlateTrainingJob(
             examples=examples,
@@ -56,7 +56,7 @@ class VertexTarget:
             config=training.trainer(),
             config_preset=training.preset,
             preset=self.parameter("model_preset", training.preset),
-            epochs=self.parameter("epochs", training.loop.epochs),
+            epochs=self.parameter("epochs", 0),
             job=vertex.training,
             project=vertex.project,
             region=vertex.region,
@@ -84,8 +84,6 @@ class VertexTarget:
 
     def push(self, model: BaseChannel, outcome: Mapping[str, BaseChannel]) -> BaseNode:
         """A new version in the push folder and in the Model Registry."""
-        from components.registry.component import PlateVertexPusher
-
         vertex = self.config.vertex
         return PlateVertexPusher(
             model=model,

@@ -29,7 +29,7 @@ PARAMETERS = {
         "eval_experiments": "",
         "normalizer_method": "plate_mean_std",
         "model_preset": "base",
-        "epochs": 60,
+        "epochs": 0,
         "min_accuracy_per_well": 0.0,
         "min_accuracy_worst_experiment": 0.0,
         "min_times_chance_per_well": 3.0,
