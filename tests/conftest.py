@@ -41,3 +41,13 @@ def vertex_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         monkeypatch.setenv(ENDPOINT_VARIABLE, server.endpoint)
         yield server
     assert server.refused == [], f"requests that the API does not take: {server.refused}"
+
+
+@pytest.fixture
+def gcs_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A local Cloud Storage (`servers.gcs.GcsServer`) that can be made to fail."""
+    from servers.gcs import GcsServer
+
+    with GcsServer() as server:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.endpoint)
+        yield server

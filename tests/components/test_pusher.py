@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from tfx.types import standard_artifacts
 
-from components.pusher.executor import PlatePusherExecutor, push
+from components.pusher.executor import PlatePusherExecutor, content_digest, push, push_once
 
 FILES = {
     "saved_model.pb": "graph",
@@ -78,3 +78,17 @@ def test_only_a_blessed_model_is_pushed(model: Path, tmp_path: Path, blessed: bo
     if blessed:
         destination = pushed.get_string_custom_property("pushed_destination")
         assert content(destination) == FILES
+
+
+def test_push_once_goes_on_with_the_version_it_began(tmp_path: Path) -> None:
+    model, folder = tmp_path / "model", tmp_path / "pushed"
+    model.mkdir()
+    (model / "saved_model.pb").write_text("graph")
+    digest = content_digest(str(model))
+    begun = folder / "1700000000"
+    (folder / ".pushed").mkdir(parents=True)
+    (folder / ".pushed" / digest).write_text(begun.name + "\n")  # then it was killed
+    assert push_once(str(model), str(folder), digest) == str(begun)
+    assert (begun / "saved_model.pb").read_text() == "graph"
+    (model / "saved_model.pb").write_text("another graph")
+    assert content_digest(str(model)) != digest
