@@ -1,6 +1,7 @@
 # Every target sets up what it needs. `make help` explains them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lint types imports test-fast coverage golden bench lock clean
+.PHONY: help setup demo test check format lint types imports test-fast coverage golden bench lock
+.PHONY: terraform-check lint-ci audit clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +10,7 @@ CODE := $(PACKAGES) tests infra
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.installed  ## Make .venv from the locked packages, with .venv/bin/platewise in it
 
@@ -55,6 +56,15 @@ bench: setup  ## Measure ingest, Transform, trainer feed and evaluation against 
 
 lock: setup  ## Resolve requirements.lock anew (pyproject.toml + infra/lock/overrides.txt)
 	sh infra/lock/lock.sh --upgrade
+
+terraform-check: setup  ## Format, validate and evaluate infra/terraform (needs tofu, terraform or Go)
+	sh infra/terraform/check.sh
+
+lint-ci:  ## Lint the workflows and their scripts (needs Go)
+	sh infra/cloudbuild/lint.sh
+
+audit: setup  ## Bill of materials and known vulnerabilities (needs the package index's advisories)
+	sh infra/audit/run.sh requirements.lock infra/trigger/requirements.txt
 
 clean:  ## Remove runs, caches and the virtual environment
 	rm -rf $(VENV) runs build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
