@@ -20,7 +20,7 @@ sys.path.insert(0, str(DOCKER))
 
 from engine import dockerfile as language  # noqa: E402  (its folder is put on the path above)
 from engine.build import Builder, BuildError, finish, owner_of  # noqa: E402
-from engine.chroot import Process, inside, run  # noqa: E402
+from engine.chroot import Mount, Process, inside, run  # noqa: E402
 from engine.compare import differences  # noqa: E402
 from engine.copying import copy  # noqa: E402
 from engine.ignore import Ignore, files  # noqa: E402
@@ -349,6 +349,23 @@ def test_a_run_has_the_images_rights_and_no_more(tmp_path: Path, base: Path) -> 
     assert code("cat /proc/net/route > /open/routes", network=False) == 0
     assert len((base / "open/routes").read_text().splitlines()) <= 1  # a heading, no route
     assert run(Process(str(base), ["no-such-program"], {"PATH": "/bin"})) == 127
+
+
+@needs_root
+def test_a_folder_can_be_bound_below_a_mount_of_its_own(tmp_path: Path, base: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    mounts = [Mount("/tmp"), Mount("/tmp/a/b", str(mine), read_only=False), Mount("/c", str(mine))]
+
+    def code(command: str) -> int:
+        argv = ["sh", "-c", f"exec 2>/dev/null; {command}"]
+        return run(Process(str(base), argv, {"PATH": "/bin"}, mounts=mounts))
+
+    assert code("touch /tmp/a/b/made /tmp/gone") == 0
+    assert (mine / "made").exists()
+    assert code("touch /c/made") != 0  # read-only
+    assert sorted(path.name for path in (base / "tmp").iterdir()) == []
+    assert not (base / "c").exists()
 
 
 def test_owners_by_name_and_number(base: Path) -> None:

@@ -123,24 +123,28 @@ def inside(root: Path, path: str) -> Path:
 def _mount_points(root: Path, mounts: Sequence[Mount]) -> Iterator[None]:
     """Make the files and folders that mounts need, and afterwards remove those it made."""
     made: list[Path] = []
-    for mount in mounts:
-        if mount.target.startswith("/dev/"):
-            continue  # on the tmpfs at /dev, by the inner half
-        point = inside(root, mount.target)
-        missing = [folder for folder in (point, *point.parents) if not os.path.lexists(folder)]
-        is_file = bool(mount.source) and not Path(mount.source).is_dir()
-        for folder in reversed(missing):
-            if folder == point and is_file:
-                folder.touch()
-            else:
-                folder.mkdir()
-            made.append(folder)
+    for number, mount in enumerate(mounts):
+        if any(mount.target.startswith(f"{above.target}/") for above in mounts[:number]):
+            continue  # on a mount of its own, by the inner half once that is there
+        made += _make_point(inside(root, mount.target), mount)
     try:
         yield
     finally:
         for point in reversed(made):
             with contextlib.suppress(OSError):  # something was put there meanwhile: it stays
                 point.rmdir() if point.is_dir() else point.unlink()
+
+
+def _make_point(point: Path, mount: Mount) -> list[Path]:
+    """Make what a mount covers; returns what was missing, outermost first."""
+    missing = [folder for folder in (point, *point.parents) if not os.path.lexists(folder)]
+    is_file = bool(mount.source) and not Path(mount.source).is_dir()
+    for folder in reversed(missing):
+        if folder == point and is_file:
+            folder.touch()
+        else:
+            folder.mkdir()
+    return missing[::-1]
 
 
 def _enter(described: dict) -> None:
@@ -175,11 +179,7 @@ def _enter(described: dict) -> None:
 
 def _mount_one(root: Path, mount: Mount) -> None:
     target = inside(root, mount.target)
-    if mount.target.startswith("/dev/"):
-        if mount.source:
-            target.touch()
-        else:
-            target.mkdir(exist_ok=True)
+    _make_point(target, mount)
     if not mount.source:
         _mount("-t", "tmpfs", "-o", mount.options or "mode=755", "tmpfs", str(target))
         return
