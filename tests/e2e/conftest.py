@@ -94,13 +94,15 @@ def screen(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def make_training(
-    settings: Settings, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[..., Training]:
-    root = tmp_path_factory.mktemp("runs")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of all local runs."""
+    return tmp_path_factory.mktemp("runs")
 
+
+@pytest.fixture(scope="session")
+def make_training(settings: Settings, runs: Path) -> Callable[..., Training]:
     def make(name: str, **sections: Any) -> Training:
-        return Training(from_mapping(settings(root, name, **sections)))
+        return Training(from_mapping(settings(runs, name, **sections)))
 
     return make
 

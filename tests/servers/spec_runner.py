@@ -5,28 +5,19 @@ Walks the tasks of a specification in the order of their dependencies. A contain
 importer and the two resolvers that TFX compiles are done here, as the service does them; a step
 whose inputs, parameters and command were seen before is taken from the cache. Nothing but the
 standard library is needed, so the steps may run in another environment or behind ``chroot``.
-
-    python tests/servers/spec_runner.py job.json ROOT --parameter screen_root=SCREEN
 """
 
 from __future__ import annotations
 
-import argparse
-import hashlib
 import json
 import os
-import re
-import shlex
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-Json = dict[str, Any]
-_PLACEHOLDER = re.compile(r"\{\{\$\.inputs\.artifacts\['(\w+)'\]\.metadata\['(\w+)'\]\}\}")
-_NOT_RESOLVED: Json = {"artifacts": []}
+from servers.spec_metadata import NOT_RESOLVED, Json, cache_key, fill, new_artifact, takes
 
 
 class StepError(RuntimeError):
@@ -152,16 +143,16 @@ class _Job:
 
     def imported(self, name: str, component: Json, values: Json) -> dict[str, Json]:
         ((key, declared),) = component["outputDefinitions"]["artifacts"].items()
-        artifact = _artifact(f"{self.name}/{name}/{key}", values["artifact_uri"], declared)
+        artifact = new_artifact(f"{self.name}/{name}/{key}", values["artifact_uri"], declared)
         return {key: {"artifacts": [artifact]}}
 
     def resolved(self, component: Json, resolver: Json, inputs: Json) -> dict[str, Json]:
         """The newest artifact that the query's filter takes, or none."""
         found = {}
         for key, query in resolver["outputArtifactQueries"].items():
-            text, unknown = _fill(query["filter"], inputs)
-            matches = [] if unknown else [a for a in self.all_artifacts() if _takes(text, a)]
-            found[key] = {"artifacts": matches[-1:]} if matches else _NOT_RESOLVED
+            text, unknown = fill(query["filter"], inputs)
+            matches = [] if unknown else [a for a in self.all_artifacts() if takes(text, a)]
+            found[key] = {"artifacts": matches[-1:]} if matches else NOT_RESOLVED
         return found
 
     def all_artifacts(self) -> list[Json]:
@@ -174,7 +165,7 @@ class _Job:
         folder = self.folder / name
         declared = component.get("outputDefinitions", {}).get("artifacts", {})
         outputs = {
-            key: {"artifacts": [_artifact(f"{self.name}/{name}/{key}", f"{folder}/{key}", one)]}
+            key: {"artifacts": [new_artifact(f"{self.name}/{name}/{key}", f"{folder}/{key}", one)]}
             for key, one in declared.items()
         }
         output_file = folder / "executor_output.json"
@@ -190,7 +181,7 @@ class _Job:
             self.command(name, task, check["command"], check["args"], container, executor_input)
             told = json.loads(output_file.read_text())["parameterValues"]
             values = executor_input["inputs"]["parameterValues"] = values | told
-        key = _cache_key(container, artifacts, values)
+        key = cache_key(container, artifacts, values)
         remembered = self.runner.remembered()["cache"].get(key)
         if task.get("cachingOptions", {}).get("enableCache") and remembered is not None:
             return remembered, "cached"
@@ -267,79 +258,7 @@ def _values(spec: Json, given: Mapping[str, Any]) -> Json:
     return {name: given.get(name, one.get("defaultValue")) for name, one in declared.items()}
 
 
-def _artifact(name: str, uri: str, declared: Json) -> Json:
-    return {"name": name, "uri": uri, "type": dict(declared["artifactType"]), "metadata": {}}
-
-
-def _fill(text: str, inputs: Json) -> tuple[str, bool]:
-    """Put metadata of inputs in the place of placeholders; and whether some was not there."""
-    unknown = False
-
-    def value(match: re.Match[str]) -> str:
-        nonlocal unknown
-        artifacts = inputs.get(match[1], _NOT_RESOLVED)["artifacts"]
-        found = artifacts[0]["metadata"].get(match[2]) if artifacts else None
-        unknown |= found is None
-        return str(found)
-
-    return _PLACEHOLDER.sub(value, text), unknown
-
-
-def _takes(text: str, artifact: Json) -> bool:
-    """Whether a filter of the forms that TFX writes takes an artifact."""
-    title = re.search(r"title: (\S+)", artifact["type"]["instanceSchema"])
-    for condition in text.split(" AND "):
-        left, _, right = condition.partition("=")
-        number = re.fullmatch(r"metadata\.(\w+)\.number_value", left)
-        if left == "schema_title":
-            taken = title is not None and title[1] == right.strip('"')
-        elif left == "name":
-            taken = artifact["name"] == right.strip('"')
-        elif left == "state":
-            taken = right == "LIVE"
-        elif number:
-            taken = artifact["metadata"].get(number[1]) == float(right)
-        else:
-            raise ValueError(f"a filter that TFX does not write: {condition}")
-        if not taken:
-            return False
-    return True
-
-
-def _cache_key(container: Json, artifacts: Json, values: Json) -> str:
-    names = {key: [a["name"] for a in one["artifacts"]] for key, one in artifacts.items()}
-    parts = [container["command"], container["args"][:2], names, values]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
 def _basic_environment() -> dict[str, str]:
     """What any process needs; nothing of the caller's Python."""
     kept = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH")
     return {name: os.environ[name] for name in kept if name in os.environ}
-
-
-def main() -> int:
-    """Run a compiled job from the command line."""
-    parser = argparse.ArgumentParser(description="Run a compiled pipeline's own commands here.")
-    parser.add_argument("job", type=Path, help="from `platewise compile -o job.json`")
-    parser.add_argument("root", type=Path, help="folder that receives all artifacts")
-    parser.add_argument("--parameter", action="append", default=[], metavar="NAME=VALUE")
-    parser.add_argument("--prefix", default="", help="put in front of every command")
-    parser.add_argument("--python", default="", help="stands for the image's python")
-    args = parser.parse_args()
-    job = json.loads(args.job.read_text())
-    declared = job["pipelineSpec"]["root"]["inputDefinitions"]["parameters"]
-    given: Json = dict(p.split("=", 1) for p in args.parameter)
-    for name in given:
-        if declared[name]["parameterType"].startswith("NUMBER"):
-            given[name] = json.loads(given[name])
-    vertex = {k: v for k, v in os.environ.items() if k.startswith("PLATEWISE_")}
-    runner = SpecRunner(args.root.absolute(), shlex.split(args.prefix), args.python, vertex)
-    runner.run(job, given)
-    for task, end in runner.ends.items():
-        print(f"{task:40} {end}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

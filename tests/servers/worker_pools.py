@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,11 @@ class WorkerPools:
         folder: Path | str = ".",
         environment: dict[str, str] | None = None,
         python: Path | str = sys.executable,
+        prefix: Sequence[str] = (),
     ) -> None:
         self.folder, self.environment = Path(folder), environment or {}
+        #: Put in front of every command, such as ``chroot`` and what it needs.
+        self.prefix = list(prefix)
         #: Stands for the image's ``python``.
         self.python = str(python)
         #: Standard error of the first replica, one entry a job.
@@ -48,12 +52,12 @@ class WorkerPools:
                 if sum(pool.replica_count for pool in pools) > 1:
                     task = {"type": "worker" if number else "chief", "index": index}
                     environment["TF_CONFIG"] = json.dumps({"cluster": cluster, "task": task})
-                command = [*pool.container_spec.command, *pool.container_spec.args]
-                if command[0] == "python":
-                    command[0] = self.python
+                words = [*pool.container_spec.command, *pool.container_spec.args]
+                if words[0] == "python":
+                    words[0] = self.python
                 self.processes.append(
                     subprocess.Popen(
-                        command,
+                        [*self.prefix, *words],
                         cwd=self.folder,
                         env=environment,
                         stdout=subprocess.DEVNULL,
