@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from tfx import types
@@ -26,7 +27,7 @@ class FinalStatusExecutor(base_executor.BaseExecutor):
         record(exec_properties["final_status"], exec_properties["folder"])
 
 
-def record(final_status: str, folder: str) -> str:
+def record(final_status: str | Mapping[str, Any], folder: str) -> str:
     """Write ``JOB.json`` into a folder; a failure also goes to standard error as one JSON line.
 
     Cloud Logging takes such a line for an entry of severity ERROR, on which an alert can be set.
@@ -34,7 +35,8 @@ def record(final_status: str, folder: str) -> str:
     Parameters
     ----------
     final_status
-        JSON of ``PipelineTaskFinalStatus``, as Vertex AI gives it.
+        ``PipelineTaskFinalStatus``, as JSON or as a mapping: Vertex AI gives text to a step whose
+        parameter is text, as TFX compiles it, and a mapping to KFP's own components.
     folder
         Local or ``gs://``.
 
@@ -42,7 +44,7 @@ def record(final_status: str, folder: str) -> str:
     -------
     The file's path.
     """
-    status: dict[str, Any] = json.loads(final_status)
+    status = json.loads(final_status) if isinstance(final_status, str) else dict(final_status)
     job = str(status.get("pipelineJobResourceName") or status.get("pipelineJobName") or "unknown")
     state = str(status.get("state", "UNKNOWN"))
     error: dict[str, Any] = status.get("error") or {}
