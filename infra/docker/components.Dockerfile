@@ -1,8 +1,10 @@
+# check=skip=InvalidDefaultArgInFrom;error=true
 # The image of every pipeline step, and of the Beam workers that a step starts (Dataflow, Flink).
 #
 # Build from the repository's root. Base images are pinned by digest: an argument without a default,
 # because a digest is looked up where there is a registry (see README.md); an empty or unlike one is
-# no image reference, so an unpinned build is refused before its first step.
+# no image reference, so an unpinned build is refused before its first step. (The directive above:
+# the builder's other checks stop a build; this one asks for a default, which is not to be had.)
 #
 #   docker build -f infra/docker/components.Dockerfile \
 #     --build-arg PYTHON_DIGEST=sha256:... --build-arg BUILD_DIGEST=sha256:... \

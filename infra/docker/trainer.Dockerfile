@@ -1,3 +1,4 @@
+# check=skip=InvalidDefaultArgInFrom;error=true
 # The image that trains: trainer/ with TensorFlow and Keras, without TFX. VARIANT says for which
 # machine: tpu (v2, v3, v5e), gpu (CUDA's libraries in it) or cpu.
 #
@@ -47,18 +48,19 @@ ENV PATH="/opt/platewise/bin:${PATH}" \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1
 
-FROM runtime AS variant-cpu
+# No image's name may end with a dash: an unknown variant is refused, not looked for in a registry.
+FROM runtime AS variant-cpu-
 
-FROM runtime AS variant-gpu
+FROM runtime AS variant-gpu-
 
-FROM runtime AS variant-tpu
+FROM runtime AS variant-tpu-
 # TensorFlow reaches v5e through libtpu as a pluggable device.
 ENV NEXT_PLUGGABLE_DEVICE_USE_C_API=true \
     TF_PLUGGABLE_DEVICE_LIBRARY_PATH=/opt/platewise/lib/python3.11/site-packages/libtpu/libtpu.so
 
 # A stage of this file, not an image that could have a tag.
 # hadolint ignore=DL3006
-FROM variant-${VARIANT} AS trainer
+FROM variant-${VARIANT}- AS trainer
 USER 10001:10001
 WORKDIR /home/platewise
 # Once a day: training is busy with the machine. Without the variable, libtpu would ask a metadata

@@ -207,16 +207,23 @@ def test_boot_is_of_the_beam_that_the_lock_installs() -> None:
     assert [base for base in bases if base.startswith(f"golang:{go}-")]
 
 
-def test_the_tpu_image_knows_where_its_library_is(dockerfile: language.Dockerfile) -> None:
-    stages = {stage.name: stage for stage in dockerfile.stages}
-    variants = {name: stages[name] for name in stages if name.startswith("variant-")}
-    if not variants:
-        pytest.skip("one variant alone")
-    sets = {name: [s.keyword for s in stage.instructions] for name, stage in variants.items()}
+def test_the_tpu_image_alone_knows_of_libtpu() -> None:
+    parsed = language.read(DOCKER / "trainer.Dockerfile")
+    variants = {stage.name: stage for stage in parsed.stages if stage.name.startswith("variant-")}
+
     # A GPU or CPU machine has no libtpu: TensorFlow would not start with these variables there.
-    assert sets == {"variant-tpu": ["ENV"], "variant-gpu": [], "variant-cpu": []}
-    (step,) = variants["variant-tpu"].instructions
+    sets = {name: [step.keyword for step in variants[name].instructions] for name in variants}
+    assert sets == {"variant-tpu-": ["ENV"], "variant-gpu-": [], "variant-cpu-": []}
+    (step,) = variants["variant-tpu-"].instructions
     assert language.pairs(step)["NEXT_PLUGGABLE_DEVICE_USE_C_API"] == "true"
+
+
+def test_an_unknown_variant_is_not_looked_for_in_a_registry() -> None:
+    parsed = language.read(DOCKER / "trainer.Dockerfile")
+
+    # A name that ends with a dash is no image reference: it is a stage of ours or an error.
+    assert parsed.stages[-1].base == "variant-${VARIANT}-"
+    assert {f"variant-{name}-" for name in VARIANTS} <= {stage.name for stage in parsed.stages}
 
 
 def test_an_unknown_build_argument_is_refused(tmp_path: Path) -> None:
