@@ -32,6 +32,7 @@ STEP_MACHINES = {
     "PlatePredictor": MachineConfig(cpu=16, memory_gb=64),
     "PlateTrainingJob": MachineConfig(cpu=1, memory_gb=4),
     "PlateReport": MachineConfig(cpu=4, memory_gb=32),
+    "FinalStatus": MachineConfig(cpu=1, memory_gb=4),
 }
 
 
