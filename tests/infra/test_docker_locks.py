@@ -121,7 +121,7 @@ def test_both_images_share_their_versions(variant: str) -> None:
 
 
 def test_one_tensorflow_trains_everywhere() -> None:
-    names = {"tpu": "tensorflow-tpu", "gpu": "tensorflow", "cpu": "tensorflow"}
+    names = {"tpu": "tensorflow-tpu", "gpu": "tensorflow", "cpu": "tensorflow-cpu"}
     versions = {variant: _trainer_lock(variant)[name] for variant, name in names.items()}
     assert set(versions.values()) == {"2.20.0"}
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
