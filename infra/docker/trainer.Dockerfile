@@ -2,7 +2,8 @@
 # The image that trains: trainer/ with TensorFlow and Keras, without TFX. VARIANT says for which
 # machine: tpu (v2, v3, v5e), gpu (CUDA's libraries in it) or cpu.
 #
-# Build from the repository's root; the base is pinned as in components.Dockerfile.
+# How TensorFlow reaches a TPU differs from machine to machine: the job sets those variables, not
+# the image. Build from the repository's root; the base is pinned as in components.Dockerfile.
 #
 #   docker build -f infra/docker/trainer.Dockerfile --build-arg VARIANT=tpu \
 #     --build-arg PYTHON_DIGEST=sha256:... --build-arg SOURCE_DATE_EPOCH=$(git log -1 --format=%ct) .
@@ -36,7 +37,7 @@ COPY trainer /package/lib/python3.11/site-packages/trainer
 RUN rm -r /package/lib/python3.11/site-packages/trainer/simulation \
     && python slim.py /package
 
-FROM python:3.11-slim-bookworm@${PYTHON_DIGEST} AS runtime
+FROM python:3.11-slim-bookworm@${PYTHON_DIGEST} AS trainer
 ARG SOURCE_DATE_EPOCH=0
 # A number, so that a cluster can tell that it is not root.
 RUN useradd --uid 10001 --user-group --create-home --shell /usr/sbin/nologin platewise
@@ -47,20 +48,6 @@ ENV PATH="/opt/platewise/bin:${PATH}" \
     LANG=C.UTF-8 \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1
-
-# No image's name may end with a dash: an unknown variant is refused, not looked for in a registry.
-FROM runtime AS variant-cpu-
-
-FROM runtime AS variant-gpu-
-
-FROM runtime AS variant-tpu-
-# TensorFlow reaches v5e through libtpu as a pluggable device.
-ENV NEXT_PLUGGABLE_DEVICE_USE_C_API=true \
-    TF_PLUGGABLE_DEVICE_LIBRARY_PATH=/opt/platewise/lib/python3.11/site-packages/libtpu/libtpu.so
-
-# A stage of this file, not an image that could have a tag.
-# hadolint ignore=DL3006
-FROM variant-${VARIANT}- AS trainer
 USER 10001:10001
 WORKDIR /home/platewise
 # Once a day: training is busy with the machine. Without the variable, libtpu would ask a metadata

@@ -207,23 +207,22 @@ def test_boot_is_of_the_beam_that_the_lock_installs() -> None:
     assert [base for base in bases if base.startswith(f"golang:{go}-")]
 
 
-def test_the_tpu_image_alone_knows_of_libtpu() -> None:
-    parsed = language.read(DOCKER / "trainer.Dockerfile")
-    variants = {stage.name: stage for stage in parsed.stages if stage.name.startswith("variant-")}
+def test_libtpu_is_where_a_job_looks_for_it() -> None:
+    from components.training_job.config import TrainingJobConfig
 
-    # A GPU or CPU machine has no libtpu: TensorFlow would not start with these variables there.
-    sets = {name: [step.keyword for step in variants[name].instructions] for name in variants}
-    assert sets == {"variant-tpu-": ["ENV"], "variant-gpu-": [], "variant-cpu-": []}
-    (step,) = variants["variant-tpu-"].instructions
-    assert language.pairs(step)["NEXT_PLUGGABLE_DEVICE_USE_C_API"] == "true"
+    text = (DOCKER / "trainer.Dockerfile").read_text()
+    (folder,) = set(re.findall(r"python -m venv (\S+)", text))
+    path = TrainingJobConfig().libtpu
+
+    assert path == f"{folder}/lib/python3.11/site-packages/libtpu/libtpu.so"
+    # v5e wants variables that keep TensorFlow from starting elsewhere: no image sets them.
+    assert "TF_PLUGGABLE_DEVICE_LIBRARY_PATH" not in text
 
 
-def test_an_unknown_variant_is_not_looked_for_in_a_registry() -> None:
-    parsed = language.read(DOCKER / "trainer.Dockerfile")
+def test_an_unknown_variant_has_no_lock() -> None:
+    found = {path.name for path in DOCKER.glob("trainer-*.lock")}
 
-    # A name that ends with a dash is no image reference: it is a stage of ours or an error.
-    assert parsed.stages[-1].base == "variant-${VARIANT}-"
-    assert {f"variant-{name}-" for name in VARIANTS} <= {stage.name for stage in parsed.stages}
+    assert found == {f"trainer-{variant}.lock" for variant in VARIANTS}
 
 
 def test_an_unknown_build_argument_is_refused(tmp_path: Path) -> None:
