@@ -12,7 +12,7 @@ import uuid
 from dataclasses import replace
 from typing import BinaryIO
 
-from components.plate_example_gen.storage import Storage
+from components.plate_example_gen.storage import Storage, UnavailableError
 from trainer.manifest import Shard
 from trainer.records import frame
 
@@ -66,9 +66,9 @@ class ShardWriter:
 
     def abandon(self) -> None:
         """Leave nothing behind after an error, if that is still possible."""
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, UnavailableError):
             self._stream.close()
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, UnavailableError):
             self._storage.remove_file(f"{self._folder}/{self._name}")
 
 

@@ -10,13 +10,21 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Protocol, cast
+from typing import BinaryIO, NamedTuple, Protocol
 
 from trainer.errors import PlatewiseError
 
 
 class StorageError(PlatewiseError):
     """A path that cannot be read, written or listed."""
+
+
+class UnavailableError(PlatewiseError):
+    """A storage that does not answer, or refuses: nothing is known of the file itself.
+
+    Neither an OSError nor a StorageError, so that nobody takes it for a bad file and leaves
+    that out.
+    """
 
 
 class FileStat(NamedTuple):
@@ -44,7 +52,8 @@ class Storage(Protocol):
         """Every file below a folder, hidden folders apart, in no order."""
 
     def read(self, path: str, limit_bytes: int | None = None) -> bytes:
-        """Content; OSError where unreadable, StorageError where larger than the limit."""
+        """Content; OSError where unreadable, StorageError where larger than the limit,
+        UnavailableError where the storage is not to be had."""
 
     def open_read(self, path: str) -> BinaryIO:
         """A stream of the content."""
@@ -81,6 +90,8 @@ def open_storage(path: str, beam_args: Sequence[str] = ()) -> Storage:
     if not separator:
         return LocalStorage()
     if scheme == "gs":
+        from components.plate_example_gen.bucket import BucketStorage
+
         return BucketStorage(tuple(beam_args))
     raise StorageError(f"{path}: {scheme}:// is not known; give a local folder or gs://")
 
@@ -127,7 +138,7 @@ class LocalStorage:
                 limit_bytes is not None
                 and (size := os.fstat(stream.fileno()).st_size) > limit_bytes
             ):
-                raise _too_large(size, limit_bytes)
+                raise too_large(size, limit_bytes)
             return stream.readall()
 
     def open_read(self, path: str) -> BinaryIO:
@@ -146,99 +157,6 @@ class LocalStorage:
 
     def remove_folder(self, folder: str) -> None:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-class BucketStorage:
-    """Objects of a bucket, through Beam's ``gcsio``."""
-
-    remote = True
-
-    def __init__(self, beam_args: tuple[str, ...]) -> None:
-        self._beam_args = beam_args
-        self._io: Any = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"_beam_args": self._beam_args, "_io": None}  # a client does not travel
-
-    @property
-    def io(self) -> Any:
-        """One client for all calls: making one each time asks for credentials each time."""
-        if self._io is None:
-            from apache_beam.io.gcp import gcsio
-            from apache_beam.options.pipeline_options import PipelineOptions
-
-            options = PipelineOptions(list(self._beam_args))
-            self._io = gcsio.GcsIO(pipeline_options=options)
-        return self._io
-
-    def names(self, folder: str) -> set[str]:
-        prefix = folder.rstrip("/") + "/"
-        paths = (path[len(prefix) :] for path, _ in self.io.list_files(prefix))
-        return {name for name in paths if name and "/" not in name}
-
-    def walk(self, folder: str) -> Iterator[tuple[str, list[str]]]:
-        prefix = folder.rstrip("/") + "/"
-        names: dict[str, list[str]] = {}
-        for path, _ in self.io.list_files(prefix):
-            parent, _, name = path.rpartition("/")
-            if name:
-                names.setdefault(parent, []).append(name)
-        for parent in sorted(names):
-            yield parent, sorted(names[parent])
-
-    def walk_stats(self, folder: str) -> Iterator[FileStat]:
-        files = self.io.list_files(folder.rstrip("/") + "/", with_metadata=True)
-        for path, (size, changed) in files:
-            yield FileStat(path, size, changed)
-
-    def read(self, path: str, limit_bytes: int | None = None) -> bytes:
-        with _remote_errors(path), self.io.open(path, "r") as stream:
-            if limit_bytes is None:
-                return cast(bytes, stream.read())
-            content = cast(bytes, stream.read(limit_bytes + 1))
-        if len(content) > limit_bytes:
-            raise _too_large(len(content), limit_bytes)
-        return content
-
-    def open_read(self, path: str) -> BinaryIO:
-        with _remote_errors(path):
-            if not self.io.exists(path):  # else nobody knows before the first read
-                raise FileNotFoundError(f"no such object: {path}")
-            return cast(BinaryIO, self.io.open(path, "r"))
-
-    def open_write(self, path: str) -> BinaryIO:
-        return cast(BinaryIO, self.io.open(path, "w"))
-
-    def rename(self, source: str, destination: str) -> None:
-        with _remote_errors(source):
-            self.io.rename(source, destination)
-
-    def remove_file(self, path: str) -> None:
-        with _remote_errors(path):
-            self.io.delete(path)
-
-    def remove_folder(self, folder: str) -> None:
-        with _remote_errors(folder):
-            for path in [path for path, _ in self.io.list_files(folder.rstrip("/") + "/")]:
-                self.io.delete(path)
-
-
-class _remote_errors:  # noqa: N801  (reads as a statement)
-    """Turns what the client library raises into OSError, as a local path would."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        from google.api_core.exceptions import GoogleAPIError, NotFound
-
-        if isinstance(error, NotFound):
-            raise FileNotFoundError(f"no such object: {self._path}") from None
-        if isinstance(error, GoogleAPIError):
-            raise OSError(f"{self._path}: {error}") from error
 
 
 def _walk(folder: str, seen: set[tuple[int, int]]) -> Iterator[tuple[str, list[str]]]:
@@ -265,5 +183,6 @@ def _cannot_list(folder: str, error: OSError) -> StorageError:
     return StorageError(f"cannot list the folder {folder} ({error.strerror}); make it readable")
 
 
-def _too_large(size: int, limit_bytes: int) -> StorageError:
+def too_large(size: int, limit_bytes: int) -> StorageError:
+    """The error of a file that cannot be an image."""
     return StorageError(f"{size} bytes or more, where at most {limit_bytes} can be an image")

@@ -12,11 +12,13 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
 from components.saved_models import model_folder
+from components.staging import output_folder
 from components.trainer.executor import PROGRESS_LOGGER
 from trainer.artifact import TRANSFORM_IN_MODEL
 from trainer.bundle import load_bundle
 from trainer.config import PredictConfig
 from trainer.errors import PlatewiseError
+from trainer.manifest import MANIFEST_NAME
 from trainer.predict import Baseline
 from trainer.predict_examples import PredictionProgress, predict_examples
 from trainer.strict import ConfigError, build
@@ -40,16 +42,17 @@ class PlatePredictorExecutor(base_executor.BaseExecutor):
         """
         predictions = artifact_utils.get_single_instance(output_dict["predictions"])
         predict = exec_properties.get("predict")
-        manifest = predict_examples(
-            load_bundle(model_folder(artifact_utils.get_single_uri(input_dict["model"]))),
-            artifact_utils.get_single_uri(input_dict["transform_graph"]),
-            artifact_utils.get_single_uri(input_dict["examples"]),
-            predictions.uri,
-            splits=json.loads(exec_properties["splits"]),
-            config=build(PredictConfig, json.loads(predict)) if predict else None,
-            baseline=_baseline(input_dict.get("baseline_model") or []),
-            progress=_tell,
-        )
+        with output_folder(predictions.uri, last=MANIFEST_NAME) as folder:
+            manifest = predict_examples(
+                load_bundle(model_folder(artifact_utils.get_single_uri(input_dict["model"]))),
+                artifact_utils.get_single_uri(input_dict["transform_graph"]),
+                artifact_utils.get_single_uri(input_dict["examples"]),
+                folder,
+                splits=json.loads(exec_properties["splits"]),
+                config=build(PredictConfig, json.loads(predict)) if predict else None,
+                baseline=_baseline(input_dict.get("baseline_model") or []),
+                progress=_tell,
+            )
         # A split without a single shard would make TFX's file patterns fail.
         filled = [split for split in manifest.splits() if manifest.of_split(split)]
         predictions.split_names = artifact_utils.encode_split_names(filled)

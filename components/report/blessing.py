@@ -7,6 +7,9 @@ import re
 from components.evaluator.results import read_evaluation
 from components.report.data import Blessing, Gate
 
+#: Names of the files of a ``blessing`` artifact, one of which is there.
+VERDICTS = {"BLESSED": True, "NOT_BLESSED": False}
+
 
 def read_blessing(evaluation: str, blessing: str) -> Blessing:
     """Verdict, reasons and thresholds; ``blessed`` is None where nothing decided.
@@ -30,7 +33,7 @@ def read_blessing(evaluation: str, blessing: str) -> Blessing:
     if blessing:
         import tensorflow as tf
 
-        for name, blessed in (("BLESSED", True), ("NOT_BLESSED", False)):
+        for name, blessed in VERDICTS.items():
             if tf.io.gfile.exists(f"{blessing.rstrip('/')}/{name}"):
                 return Blessing(blessed)
     return Blessing(None)

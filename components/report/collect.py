@@ -44,7 +44,7 @@ _PACKAGES = (
 #: Sections of a configuration that scoring reads.
 _SCORING_READS = ("run", "screen", "quality", "beam")
 #: Where a trained network is described, relative to a model's folder or its run's.
-_DESCRIPTIONS = ("Format-Serving/platewise/trainer.json", "platewise/trainer.json", "trainer.json")
+DESCRIPTIONS = ("Format-Serving/platewise/trainer.json", "platewise/trainer.json", "trainer.json")
 
 
 def collect(sources: ReportSources, out_dir: Path, run: RunFacts) -> ReportData:
@@ -144,7 +144,7 @@ def _trained(sources: ReportSources) -> Trained | None:
     import tensorflow as tf
 
     for folder in filter(None, (sources.model, sources.model_run)):
-        for name in _DESCRIPTIONS:
+        for name in DESCRIPTIONS:
             path = f"{folder.rstrip('/')}/{name}"
             if tf.io.gfile.exists(path):
                 return read_description(path)

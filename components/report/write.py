@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from components.report.collect import collect
+from components.evaluator import results
+from components.plate_example_gen.storage import open_storage
+from components.report.blessing import VERDICTS
+from components.report.collect import DESCRIPTIONS, collect
 from components.report.data import ReportSources, RunFacts
 from components.report.machine import metrics, metrics_text
 from components.report.render import render_page
+from components.staging import fetch, is_bucket
+from trainer.errors import PlatewiseError
+from trainer.manifest import MANIFEST_NAME
+from trainer.transform_graph import TEXT_NAME
 
 REPORT, METRICS = "report.html", "metrics.json"
+#: Files of each input that the page is made from; None: all. The quality artifact's reader takes
+#: them from a bucket itself.
+_NEEDED: dict[str, Sequence[str] | None] = {
+    "examples": (MANIFEST_NAME,),
+    "transform_graph": (TEXT_NAME,),
+    "model": DESCRIPTIONS,
+    "model_run": DESCRIPTIONS,
+    "predictions": None,
+    "evaluation": (results.FILE_NAME,),
+    "blessing": tuple(VERDICTS),
+}
 
 
 def write_report(
@@ -42,8 +62,13 @@ def write_report(
         An artifact that is damaged.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        data = collect(sources, folder, run or RunFacts())
+        folder, inputs = Path(scratch, "page"), Path(scratch, "inputs")
+        folder.mkdir()
+        staged = _staged(sources, inputs)
+        try:
+            data = collect(staged, folder, run or RunFacts())
+        except PlatewiseError as error:
+            raise _at_home(error, staged, sources) from error
         (folder / METRICS).write_text(metrics_text(data), encoding="utf-8")
         (folder / REPORT).write_text(render_page(data), encoding="utf-8")
         names = sorted(p.name for p in folder.iterdir() if p.name != REPORT)
@@ -52,11 +77,32 @@ def write_report(
     return metrics(data)
 
 
-def _publish(path: Path, out_dir: str) -> None:
-    if "://" in out_dir:  # an object appears when its upload ends
-        import tensorflow as tf
+def _staged(sources: ReportSources, folder: Path) -> ReportSources:
+    """Copies of what lies in a bucket, as far as the page needs it."""
+    local: dict[str, Any] = {
+        name: fetch(uri, folder / name, wanted)
+        for name, wanted in _NEEDED.items()
+        if is_bucket(uri := getattr(sources, name))
+    }
+    return dataclasses.replace(sources, **local)
 
-        tf.io.gfile.copy(str(path), f"{out_dir.rstrip('/')}/{path.name}", overwrite=True)
+
+def _at_home(
+    error: PlatewiseError, staged: ReportSources, sources: ReportSources
+) -> PlatewiseError:
+    """The error with the places that its reader knows in place of those of the copies."""
+    text = str(error)
+    for name in _NEEDED:
+        here, there = getattr(staged, name), getattr(sources, name)
+        text = text.replace(here, there.rstrip("/")) if here != there else text
+    return error if text == str(error) else PlatewiseError(text)
+
+
+def _publish(path: Path, out_dir: str) -> None:
+    if is_bucket(out_dir):  # an object appears when its upload ends
+        storage = open_storage(out_dir)
+        with storage.open_write(f"{out_dir.rstrip('/')}/{path.name}") as stream:
+            stream.write(path.read_bytes())
         return
     target = Path(out_dir)
     target.mkdir(parents=True, exist_ok=True)

@@ -36,10 +36,15 @@ class Fault:
     flip: bool = False
     #: Let it through, but cut the connection instead of telling.
     lose_answer: bool = False
+    #: Hand on the request's own body with one bit flipped.
+    garble_upload: bool = False
     #: Only requests whose ``METHOD /path?query`` has a match; empty: any.
     about: str = ""
     #: How many requests; a negative number: all.
     times: int = 1
+    #: Only each n-th of these requests: the one that is tried again gets through.
+    every: int = 1
+    n_seen: int = 0
 
 
 class GcsServer:
@@ -53,6 +58,7 @@ class GcsServer:
         #: Requests that met a fault.
         self.n_faults = 0
         self._faults: list[Fault] = []
+        self._finished: dict[str, tuple[int, list[tuple[str, str]], bytes]] = {}
         self._lock = threading.Lock()
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(self))
         self._http.daemon_threads = True
@@ -98,7 +104,10 @@ class GcsServer:
     def fault_of(self, method: str, path: str) -> Fault | None:
         with self._lock:
             for fault in self._faults:
-                if fault.times and re.search(fault.about, f"{method} {unquote(path)}"):
+                if not fault.times or not re.search(fault.about, f"{method} {unquote(path)}"):
+                    continue
+                fault.n_seen += 1
+                if fault.n_seen % fault.every == 0:
                     fault.times -= 1
                     self.n_faults += 1
                     return fault
@@ -118,19 +127,38 @@ class GcsServer:
         finally:
             connection.close()
 
-    def checksum_of(self, path: str) -> str:
+    def checksum_of(self, path: str, body: bytes, headers: dict[str, str]) -> str:
         """The whole object's crc32c, for the address of its content; empty where it is not one."""
         found = re.search(r"/b/([^/]+)/o/([^/?]+)\?(?:.*&)?alt=media", path)
         if found is None:
             return ""
-        whole = f"/download/storage/v1/b/{found[1]}/o/{found[2]}?alt=media"
-        status, _, body = self.forward("GET", whole, {}, b"")
-        return crc32c(body) if status == 200 else ""
+        part = re.fullmatch(r"bytes 0-(\d+)/(\d+)", headers.get("content-range", ""))
+        if "content-range" in headers and not (part and int(part[1]) + 1 == int(part[2])):
+            whole = f"/download/storage/v1/b/{found[1]}/o/{found[2]}?alt=media"
+            _, _, body = self.forward("GET", whole, {}, b"")
+        return crc32c(body)
+
+    def put(
+        self, path: str, headers: dict[str, str], content: bytes
+    ) -> tuple[int, list[tuple[str, str]], bytes]:
+        """A piece of an upload; a finished one answers again, where the emulator forgets it."""
+        upload = re.search(r"upload_id=([^&]+)", path)
+        if upload and upload[1] in self._finished:
+            return self._finished[upload[1]]
+        answer = self.forward("PUT", path, headers, content)
+        if upload and answer[0] == 200:
+            self._finished[upload[1]] = answer
+        return answer
 
 
 def crc32c(content: bytes) -> str:
     """As the API writes it: base64 of the big-endian bytes."""
     return base64.b64encode(google_crc32c.Checksum(content).digest()).decode()
+
+
+def _flipped(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
 
 
 def _free_port() -> int:
@@ -150,22 +178,28 @@ def _handler_of(server: GcsServer) -> Callable[..., BaseHTTPRequestHandler]:
                 error = {"error": {"code": fault.status, "message": "injected"}}
                 self._answer(fault.status, [], json.dumps(error).encode())
                 return
+            if fault and fault.garble_upload:
+                content = _flipped(content)
             headers = {k: v for k, v in self.headers.items() if k.lower() not in _HOP_BY_HOP}
             headers.pop("Host", None)
-            status, sent, body = server.forward(self.command, self.path, headers, content)
+            if self.command == "PUT":
+                status, sent, body = server.put(self.path, headers, content)
+            else:
+                status, sent, body = server.forward(self.command, self.path, headers, content)
             # The emulator names itself; what follows must come back through here.
             sent = [(k, v.replace(f":{server._emulator_port}", f":{self._port}")) for k, v in sent]
+            if any(k.lower() == "content-type" and "json" in v for k, v in sent):
+                there, here = f":{server._emulator_port}/", f":{self._port}/"
+                body = body.replace(there.encode(), here.encode())
             if self.command == "GET" and status < 300:
-                known = {k.lower() for k, _ in sent}
-                checksum = "" if "x-goog-hash" in known else server.checksum_of(self.path)
-                if checksum:
+                known = {k.lower(): v for k, v in sent}
+                checksum = server.checksum_of(self.path, body, known)
+                if checksum and "x-goog-hash" not in known:
                     sent.append(("X-Goog-Hash", f"crc32c={checksum}"))
             if fault and fault.lose_answer:
                 self._hang_up()
             elif fault and fault.flip and body:
-                middle = len(body) // 2
-                body = body[:middle] + bytes([body[middle] ^ 1]) + body[middle + 1 :]
-                self._answer(status, sent, body)
+                self._answer(status, sent, _flipped(body))
             else:
                 self._answer(status, sent, body, cut=bool(fault and fault.cut))
 

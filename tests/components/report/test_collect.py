@@ -11,9 +11,11 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score
 
+from components.plate_example_gen.storage import UnavailableError
 from components.report import rows
 from components.report.data import ComponentRun, ReportSources, RunFacts
 from components.report.write import write_report
+from components.staging import upload
 from trainer import predictions, schema
 from trainer.artifact import Trained
 from trainer.config import NormalizerConfig, preset
@@ -247,3 +249,50 @@ def test_reduced_rows_agree_with_the_full_ones(sources):
     assert table["rank"].tolist() == expected
     measured = table[table[schema.PSNR_NOISY].map(len) > 0]
     assert (measured[schema.LEVEL] == "site").all() and len(measured) == 6
+
+
+class TestInABucket:
+    """The same page, when artifacts and page lie in a bucket that fails now and then."""
+
+    @pytest.fixture
+    def in_bucket(self, sources, gcs_server) -> ReportSources:
+        gcs_server.client().create_bucket("b")
+        there = {}
+        for name in ("examples", "model", "predictions", "blessing"):
+            there[name] = f"gs://b/run/{name}"
+            upload(getattr(sources, name), there[name])
+        return dataclasses.replace(sources, **there)
+
+    @pytest.mark.parametrize(
+        "fault",
+        [
+            {"status": 429},
+            {"status": 503},
+            {"cut": True, "about": "alt=media"},
+            {"flip": True, "about": "alt=media"},
+            {"lose_answer": True},
+        ],
+        ids=["429", "503", "cut", "wrong bytes", "lost"],
+    )
+    def test_page_and_metrics(self, sources, in_bucket, gcs_server, tmp_path, fault):
+        write_report(sources, tmp_path / "here")
+        gcs_server.fail(times=-1, every=5, **fault)
+        write_report(in_bucket, "gs://b/run/report")
+        gcs_server.heal()
+        assert gcs_server.n_faults >= 1
+        for name in ("report.html", "metrics.json"):
+            blob = gcs_server.client().bucket("b").blob(f"run/report/{name}")
+            assert blob.download_as_bytes() == (tmp_path / "here" / name).read_bytes()
+
+    def test_an_input_out_of_reach(self, in_bucket, gcs_server):
+        gcs_server.fail(times=-1, status=503, about="Split-eval")
+        with pytest.raises(UnavailableError, match=r"gs://b/run/predictions/Split-eval/.*503"):
+            write_report(in_bucket, "gs://b/run/report")
+        assert not gcs_server.client().bucket("b").blob("run/report/report.html").exists()
+
+    def test_a_damaged_input_is_named_by_its_place(self, in_bucket, gcs_server):
+        name = "run/predictions/Split-eval/HUVEC-02_1-00000-of-00001"
+        blob = gcs_server.client().bucket("b").blob(name)
+        blob.upload_from_string(blob.download_as_bytes()[:-1])
+        with pytest.raises(PlatewiseError, match=rf"gs://b/{name} has \d+ bytes where"):
+            write_report(in_bucket, "gs://b/run/report")
