@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -361,11 +363,39 @@ def test_a_folder_can_be_bound_below_a_mount_of_its_own(tmp_path: Path, base: Pa
         argv = ["sh", "-c", f"exec 2>/dev/null; {command}"]
         return run(Process(str(base), argv, {"PATH": "/bin"}, mounts=mounts))
 
+    before = {path: path.stat().st_mtime_ns for path in (base, base / "etc", base / "tmp")}
     assert code("touch /tmp/a/b/made /tmp/gone") == 0
     assert (mine / "made").exists()
     assert code("touch /c/made") != 0  # read-only
     assert sorted(path.name for path in (base / "tmp").iterdir()) == []
     assert not (base / "c").exists()
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+@needs_root
+def test_a_second_process_keeps_its_mounts_when_the_first_ends(tmp_path: Path, base: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    mounts = [Mount("/bound", str(mine), read_only=False)]
+
+    def process(command: str) -> Process:
+        return Process(str(base), ["sh", "-c", command], {"PATH": "/bin"}, mounts=mounts)
+
+    long = "until cat /bound/go; do touch /bound/started; done 2>/dev/null; touch /bound/ended"
+    with ThreadPoolExecutor() as pool:
+        # The first makes the mount point, and ends while the second is still at work on it.
+        first = pool.submit(run, process("until cat /bound/started; do :; done 2>/dev/null"))
+        while not (base / "bound").exists():
+            time.sleep(0.01)
+        second = pool.submit(run, process(long))
+        try:
+            assert first.result(timeout=60) == 0
+            time.sleep(0.2)
+        finally:
+            (mine / "started").touch()
+            (mine / "go").touch()
+        assert second.result(timeout=60) == 0
+    assert (mine / "ended").exists()
 
 
 def test_owners_by_name_and_number(base: Path) -> None:

@@ -92,6 +92,8 @@ def _make(recipe: StandIn, folder: Path, root: Path) -> None:
     _apt(root, "install", "--yes", "--quiet", "--no-install-recommends", *recipe.packages)
     _apt(root, "clean")
     recipe.finish(root)
+    for name in ("hosts", "resolv.conf"):  # debootstrap copies this machine's
+        (root / "etc" / name).write_text("")
     for name in ("var/lib/apt/lists", "var/cache/apt", "var/cache/ldconfig", *_LEFT_OUT):
         shutil.rmtree(root / name, ignore_errors=True)
         (root / name).mkdir(parents=True)

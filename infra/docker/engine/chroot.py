@@ -16,6 +16,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -81,7 +82,9 @@ def _passed_on(child: subprocess.Popen) -> Iterator[None]:
     def end(number: int, frame: FrameType | None) -> None:
         child.kill()
 
-    stopping = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+    # Python lets the main thread alone say what a signal does.
+    main = threading.current_thread() is threading.main_thread()
+    stopping = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT) if main else ()
     before = {number: signal.signal(number, end) for number in stopping}
     try:
         yield
@@ -121,18 +124,34 @@ def inside(root: Path, path: str) -> Path:
 
 @contextlib.contextmanager
 def _mount_points(root: Path, mounts: Sequence[Mount]) -> Iterator[None]:
-    """Make the files and folders that mounts need, and afterwards remove those it made."""
+    """Make the files and folders that mounts need, and afterwards remove those it made.
+
+    They stay while another process runs in the same root: removing one would take its mount.
+    """
     made: list[Path] = []
-    for number, mount in enumerate(mounts):
-        if any(mount.target.startswith(f"{above.target}/") for above in mounts[:number]):
-            continue  # on a mount of its own, by the inner half once that is there
-        made += _make_point(inside(root, mount.target), mount)
-    try:
-        yield
-    finally:
-        for point in reversed(made):
-            with contextlib.suppress(OSError):  # something was put there meanwhile: it stays
-                point.rmdir() if point.is_dir() else point.unlink()
+    with contextlib.ExitStack() as stack:
+        lock = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+        stack.callback(os.close, lock)
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        for number, mount in enumerate(mounts):
+            if any(mount.target.startswith(f"{above.target}/") for above in mounts[:number]):
+                continue  # on a mount of its own, by the inner half once that is there
+            made += _make_point(inside(root, mount.target), mount)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                for point in reversed(made):
+                    _remove_point(point)
+
+
+def _remove_point(point: Path) -> None:
+    """Remove a mount point, its folder's time kept; with something in it meanwhile it stays."""
+    times = point.parent.stat()
+    with contextlib.suppress(OSError):
+        point.rmdir() if point.is_dir() else point.unlink()
+        os.utime(point.parent, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
 def _make_point(point: Path, mount: Mount) -> list[Path]:
@@ -140,10 +159,12 @@ def _make_point(point: Path, mount: Mount) -> list[Path]:
     missing = [folder for folder in (point, *point.parents) if not os.path.lexists(folder)]
     is_file = bool(mount.source) and not Path(mount.source).is_dir()
     for folder in reversed(missing):
+        times = folder.parent.stat()
         if folder == point and is_file:
             folder.touch()
         else:
             folder.mkdir()
+        os.utime(folder.parent, ns=(times.st_atime_ns, times.st_mtime_ns))
     return missing[::-1]
 
 
