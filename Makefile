@@ -1,7 +1,7 @@
 # Every target sets up what it needs. `make help` explains them.
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check format lint types imports test-fast coverage golden bench lock
-.PHONY: terraform-check lint-ci audit clean
+.PHONY: test-flink terraform-check lint-ci audit clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -44,6 +44,10 @@ imports: setup  ## Check that imports run pipelines -> components -> trainer and
 
 test-fast: setup  ## Run the tests that are neither slow nor end to end
 	$(PYTEST) -m "not slow and not e2e"
+
+test-flink: setup  ## Run the Beam stages on Flink and Prism and compare the bytes (about 15 minutes, 8 more the first time)
+	@sh infra/flink/setup.sh build/flink
+	PLATEWISE_FLINK=$(CURDIR)/build/flink $(BIN)/python -m pytest -v tests/distributed
 
 coverage: setup  ## Run every test and show coverage of the three packages
 	$(PYTEST) --cov --cov-report=term:skip-covered
