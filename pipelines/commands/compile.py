@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
 from pipelines.commands.common import add_command, add_config_options, load_config
+from pipelines.commands.vertex_options import run_quietly
+from pipelines.logs import Terminal
 
 _DESCRIPTION = """\
 Compile the training or the scoring pipeline to a KFP pipeline specification, schema 2.1.0. No
@@ -40,20 +40,22 @@ def add_parser(commands: Any) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Compile and write; returns the exit code."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
+    from pipelines.vertex.compile import check_suffix
+
+    check_suffix(Path(args.output).suffix)
     config = load_config(args)
-    from pipelines.logs import quiet_libraries
 
-    quiet_libraries()
-    from pipelines.vertex.compile import compile_pipeline, write
+    def work(terminal: Terminal) -> int:
+        from pipelines.vertex.compile import compile_pipeline, write
 
-    job = compile_pipeline(config, args.kind, args.model)
-    write(job, args.output)
-    spec = job["pipelineSpec"]
-    parameters = spec["root"]["inputDefinitions"]["parameters"]
-    say = sys.stdout.write
-    say(f"{args.kind} pipeline, schema {spec['schemaVersion']}, {len(parameters)} parameters\n")
-    for name, declared in sorted(parameters.items()):
-        say(f"  {name} = {declared['defaultValue']!r}\n")
-    say(f"written to {Path(args.output)}\n")
-    return 0
+        job = compile_pipeline(config, args.kind, args.model)
+        write(job, args.output)
+        spec = job["pipelineSpec"]
+        parameters = spec["root"]["inputDefinitions"]["parameters"]
+        schema = spec["schemaVersion"]
+        lines = [f"{args.kind} pipeline, schema {schema}, {len(parameters)} parameters"]
+        lines += [f"  {name} = {p['defaultValue']!r}" for name, p in sorted(parameters.items())]
+        print(*lines, f"written to {args.output}", sep="\n", file=terminal.out)
+        return 0
+
+    return run_quietly(work, "compile", args.debug)

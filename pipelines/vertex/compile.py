@@ -53,7 +53,7 @@ def compile_pipeline(
     pipeline = _create(config, kind, model, target)
     runner = kubeflow.KubeflowV2DagRunner(
         kubeflow.KubeflowV2DagRunnerConfig(
-            default_image={"default_image_path": config.vertex.image, **config.vertex.images},
+            default_image=_images(config),
             use_pipeline_spec_2_1=True,
         )
     )
@@ -70,6 +70,12 @@ def compile_pipeline(
     patch(job["pipelineSpec"], config.vertex, target.parameters, beam_steps)
     check(job)
     return job
+
+
+def _images(config: PlatewiseConfig) -> str | dict[str, str]:
+    """One image for all components, or one by component."""
+    vertex = config.vertex
+    return {"default_image_path": vertex.image, **vertex.images} if vertex.images else vertex.image
 
 
 def _create(config: PlatewiseConfig, kind: Kind, model: str, target: Any) -> Any:
@@ -105,20 +111,27 @@ def check(job: dict[str, Any]) -> None:
 
 
 def to_text(job: dict[str, Any], suffix: str) -> str:
-    """JSON of the whole job, or YAML of its specification, which is what KFP keeps in YAML.
+    """JSON of the whole job, or YAML of its specification, which is what KFP keeps in YAML."""
+    check_suffix(suffix)
+    if suffix == ".json":
+        return json.dumps(job, indent=1, sort_keys=True) + "\n"
+    import yaml
+
+    return str(yaml.safe_dump(job["pipelineSpec"], sort_keys=True, width=100))
+
+
+def check_suffix(suffix: str) -> None:
+    """Refuse a file that is neither JSON nor YAML.
 
     Raises
     ------
     ConfigError
         Another suffix than ``.json``, ``.yaml`` and ``.yml``.
     """
-    if suffix == ".json":
-        return json.dumps(job, indent=1, sort_keys=True) + "\n"
-    if suffix in (".yaml", ".yml"):
-        import yaml
-
-        return str(yaml.safe_dump(job["pipelineSpec"], sort_keys=True, width=100))
-    raise ConfigError(f"the file must end in .json, .yaml or .yml; got {suffix or 'no ending'!r}")
+    if suffix not in (".json", ".yaml", ".yml"):
+        raise ConfigError(
+            f"the file must end in .json, .yaml or .yml; got {suffix or 'no ending'!r}"
+        )
 
 
 def write(job: dict[str, Any], path: str | Path) -> None:

@@ -102,8 +102,9 @@ def places(request: pytest.FixtureRequest, bucket: Path) -> Iterator[tuple[Place
         yield place, place
         return
     umask = os.umask(0)  # the images' user is not the one who runs the tests
-    bucket.chmod(0o777)
     folders = (bucket, *(request.getfixturevalue(name) for name in ("screen", "runs")))
+    for folder in folders:
+        folder.chmod(0o777)
     trainer = os.environ.get("PLATEWISE_TRAINER_ROOTFS", root)
     yield in_root(root, *folders), in_root(trainer, *folders)
     os.umask(umask)
