@@ -53,7 +53,7 @@ def gcs_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     from servers.gcs import GcsServer
 
     retry = gcsio_retry.DEFAULT_RETRY_WITH_THROTTLING_COUNTER
-    impatient = retry.with_delay(initial=0.01, maximum=0.2).with_timeout(3.0)
+    impatient = retry.with_delay(initial=0.01, maximum=0.2).with_timeout(4.0)
     monkeypatch.setattr(gcsio_retry, "DEFAULT_RETRY_WITH_THROTTLING_COUNTER", impatient)
     with GcsServer() as server:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.endpoint)

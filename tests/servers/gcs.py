@@ -13,7 +13,7 @@ import re
 import socket
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote
@@ -44,7 +44,20 @@ class Fault:
     times: int = 1
     #: Only each n-th of these requests: the one that is tried again gets through.
     every: int = 1
+    #: Only the first request for each address.
+    once_each: bool = False
     n_seen: int = 0
+    seen: set[str] = field(default_factory=set)
+
+    def strikes(self, request: str) -> bool:
+        """Whether this request is one of those that fail."""
+        if not self.times or not re.search(self.about, request):
+            return False
+        if self.once_each and request in self.seen:
+            return False
+        self.seen.add(request)
+        self.n_seen += 1
+        return self.n_seen % self.every == 0
 
 
 class GcsServer:
@@ -104,10 +117,7 @@ class GcsServer:
     def fault_of(self, method: str, path: str) -> Fault | None:
         with self._lock:
             for fault in self._faults:
-                if not fault.times or not re.search(fault.about, f"{method} {unquote(path)}"):
-                    continue
-                fault.n_seen += 1
-                if fault.n_seen % fault.every == 0:
+                if fault.strikes(f"{method} {unquote(path)}"):
                     fault.times -= 1
                     self.n_faults += 1
                     return fault

@@ -75,14 +75,14 @@ def objects(bucket: Any, prefix: str) -> dict[str, bytes]:
     return found
 
 
+@pytest.mark.slow  # eight screens, read twice each
 @pytest.mark.parametrize(
     "fault",
     [
         {"status": 429, "every": 7},
         {"status": 503, "every": 7},
-        {"cut": True, "about": CONTENT, "every": 5},
-        # Tables stream, and what streams is not asked for again: see below.
-        {"flip": True, "about": r"^GET .*images.*alt=media", "every": 5},
+        {"cut": True, "about": CONTENT, "once_each": True},
+        {"flip": True, "about": CONTENT, "once_each": True},
         {"lose_answer": True, "about": LIST, "every": 2},
         {"status": 503, "about": WRITE, "every": 3},
         {"cut": True, "about": WRITE, "every": 3},
@@ -110,6 +110,7 @@ def test_the_same_bytes_after_faults(
     assert objects(bucket, "storm") == objects(bucket, "calm")
 
 
+@pytest.mark.slow  # each waits for the deadline
 @pytest.mark.parametrize(
     ("fault", "why"),
     [
@@ -178,7 +179,12 @@ def test_uploads_are_held_against_their_checksum(bucket: Any, gcs_server: GcsSer
         stream.write(b"content" * 1000)
 
 
-def test_streams_are_checked_only_from_end_to_end(bucket: Any, gcs_server: GcsServer) -> None:
+@pytest.mark.parametrize("streamed", [False, True])
+def test_streams(
+    bucket: Any, gcs_server: GcsServer, monkeypatch: pytest.MonkeyPatch, streamed: bool
+) -> None:
+    if streamed:
+        monkeypatch.setattr("components.plate_example_gen.bucket._WHOLE_BYTES", 0)
     content = bytes(range(256)) * 100
     bucket.blob("x").upload_from_string(content)
     bucket.blob("empty").upload_from_string(b"")
@@ -188,7 +194,17 @@ def test_streams_are_checked_only_from_end_to_end(bucket: Any, gcs_server: GcsSe
         assert stream.read(5) == content[300:305] and stream.tell() == 305
         stream.seek(-3, 2)
         assert stream.read() == content[-3:]
+    assert storage.open_read(f"gs://{bucket.name}/x").read() == content
     assert storage.open_read(f"gs://{bucket.name}/empty").read() == b""
+    gcs_server.fail(times=-1, flip=True, about="alt=media")
+    with pytest.raises(UnavailableError, match="crc32c differs"):
+        storage.open_read(f"gs://{bucket.name}/x").read()
+
+
+def test_what_cannot_be_read(bucket: Any) -> None:
+    bucket.blob("x").upload_from_string(b"content" * 10)
+    bucket.blob("empty").upload_from_string(b"")
+    storage = open_storage("gs://x", ARGS)
     assert storage.read(f"gs://{bucket.name}/empty", 10) == b""
     with pytest.raises(FileNotFoundError, match="no such object"):
         storage.open_read(f"gs://{bucket.name}/none")

@@ -276,7 +276,7 @@ class TestInABucket:
     )
     def test_page_and_metrics(self, sources, in_bucket, gcs_server, tmp_path, fault):
         write_report(sources, tmp_path / "here")
-        gcs_server.fail(times=-1, every=5, **fault)
+        gcs_server.fail(times=-1, once_each=True, **fault)
         write_report(in_bucket, "gs://b/run/report")
         gcs_server.heal()
         assert gcs_server.n_faults >= 1
