@@ -1,7 +1,7 @@
 # Every target sets up what it needs. `make help` explains them.
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check format lint types imports test-fast coverage golden bench lock
-.PHONY: test-flink terraform-check lint-ci audit clean
+.PHONY: rootfs test-rootfs test-flink terraform-check lint-ci audit clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -49,6 +49,15 @@ test-flink: setup  ## Run the Beam stages on Flink and Prism and compare the byt
 	@sh infra/flink/setup.sh build/flink
 	PLATEWISE_FLINK=$(CURDIR)/build/flink $(BIN)/python -m pytest -v tests/distributed
 
+ROOTFS ?= /var/tmp/platewise-rootfs
+rootfs: setup  ## Build the images' root file systems without a container engine (as root; 15 minutes, 10 GB)
+	$(BIN)/python infra/docker/rootfs.py build infra/docker/components.Dockerfile --store $(ROOTFS) --out $(ROOTFS)/components
+	for variant in tpu cpu; do $(BIN)/python infra/docker/rootfs.py build infra/docker/trainer.Dockerfile \
+	    --build-arg VARIANT=$$variant --store $(ROOTFS) --out $(ROOTFS)/trainer-$$variant || exit 1; done
+
+test-rootfs: setup  ## Test what runs in them, both compiled pipelines among it (after make rootfs)
+	PLATEWISE_ROOTFS=$(ROOTFS) $(PYTEST) tests/infra/test_docker_rootfs.py tests/e2e/test_compiled.py
+
 coverage: setup  ## Run every test and show coverage of the three packages
 	$(PYTEST) --cov --cov-report=term:skip-covered
 
@@ -60,6 +69,7 @@ bench: setup  ## Measure ingest, Transform, trainer feed and evaluation against 
 
 lock: setup  ## Resolve requirements.lock anew (pyproject.toml + infra/lock/overrides.txt)
 	sh infra/lock/lock.sh --upgrade
+	sh infra/docker/lock.sh
 
 terraform-check: setup  ## Format, validate and evaluate infra/terraform (needs tofu, terraform or Go)
 	sh infra/terraform/check.sh

@@ -1,9 +1,9 @@
 """The compiled specifications, run: every step by its own container command, from a wheel.
 
 What comes out is compared with what the local runner made of the same configuration. The steps
-run in an environment of their own, without the source tree; where PLATEWISE_ROOTFS names a root
-that ``infra/docker/rootfs.py`` has built from the image of the components (and
-PLATEWISE_TRAINER_ROOTFS one of the trainer), they run in these, as the images' user.
+run in an environment of their own, without the source tree; where PLATEWISE_ROOTFS names the folder
+of the roots that ``infra/docker/rootfs.py`` has built from the images (`make rootfs`), they run in
+``components`` and ``trainer-cpu``, as the images' user.
 """
 
 from __future__ import annotations
@@ -96,8 +96,8 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def places(request: pytest.FixtureRequest, bucket: Path) -> Iterator[tuple[Place, Place]]:
     """Of the components, and of the trainer."""
-    root = os.environ.get("PLATEWISE_ROOTFS")
-    if not root:
+    roots = os.environ.get("PLATEWISE_ROOTFS")
+    if not roots:
         place = Place(str(request.getfixturevalue("installed_python")))
         yield place, place
         return
@@ -105,8 +105,7 @@ def places(request: pytest.FixtureRequest, bucket: Path) -> Iterator[tuple[Place
     folders = (bucket, *(request.getfixturevalue(name) for name in ("screen", "runs")))
     for folder in folders:
         folder.chmod(0o777)
-    trainer = os.environ.get("PLATEWISE_TRAINER_ROOTFS", root)
-    yield in_root(root, *folders), in_root(trainer, *folders)
+    yield in_root(f"{roots}/components", *folders), in_root(f"{roots}/trainer-cpu", *folders)
     os.umask(umask)
 
 
