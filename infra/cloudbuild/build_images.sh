@@ -25,7 +25,8 @@ created=$(date -u -d "@$epoch" +%Y-%m-%dT%H:%M:%SZ)
 build() {
     name=$1
     shift
-    docker buildx build --push --provenance=false --tag "$repository/$name:$tag" \
+    docker buildx build --provenance=false --tag "$repository/$name:$tag" \
+        --output type=image,push=true,rewrite-timestamp=true \
         --metadata-file "build/$name.json" --build-arg "PYTHON_DIGEST=$python" "$@"
     digest=$(sed -n 's/.*"containerimage.digest": *"\([^"]*\)".*/\1/p' "build/$name.json")
     [ -n "$digest" ] || { echo "docker told no digest of $name" >&2; exit 1; }
