@@ -91,6 +91,12 @@ class Engine:
         """Python workers that the engine has started."""
         return self.marked("sdk_worker_main")
 
+    def kill_worker(self, pid: int) -> None:
+        """SIGKILL a worker and its boot program, which would start it anew: a container lost."""
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        for victim in (int(fields[1]), pid):
+            os.kill(victim, signal.SIGKILL)
+
     def stop(self) -> None:
         """End every process of this engine, workers without a parent included."""
         for name in reversed(self.processes):
@@ -191,6 +197,15 @@ class Flink(Engine):
         """Flink's own counts of task managers, slots and jobs by state."""
         found: dict[str, int] = self._ask("overview")
         return found
+
+    def steps_finished(self) -> int:
+        """Steps that the running job has behind it, sources apart; 0 where none runs."""
+        for job in self._ask("jobs/overview")["jobs"]:
+            if job["state"] == "RUNNING":
+                steps = self._ask(f"jobs/{job['jid']}")["vertices"]
+                done = [step for step in steps if step["status"] == "FINISHED"]
+                return sum(not step["name"].startswith("DataSource") for step in done)
+        return 0
 
     def failures(self) -> list[str]:
         """Failures from which the newest job recovered, as Flink names them."""
