@@ -9,7 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
+
+# How long an example takes says more about the machine than about the code.
+hypothesis.settings.register_profile("platewise", deadline=None)
+hypothesis.settings.load_profile("platewise")
 
 # Local servers under test are plain modules in tests/servers: `from servers.vertex import ...`.
 # This gives them a package without putting tests/ (which has folders named like ours) on the path.

@@ -32,7 +32,7 @@ def add_parser(commands: Any) -> None:
         "--model",
         default="",
         metavar="URI",
-        help="scoring: the model's folder, unless model_uri is given when it is submitted",
+        help="scoring: the model's folder (default: none; model_uri names it at the start)",
     )
     add_config_options(parser)
     parser.set_defaults(execute=execute)

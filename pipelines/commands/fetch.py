@@ -41,7 +41,8 @@ def add_parser(commands: Any) -> None:
         metavar="STEP.OUTPUT",
         action="append",
         default=[],
-        help="all files of another output too, into DIR/STEP.OUTPUT; may be repeated",
+        help="all files of another output too, into DIR/STEP.OUTPUT; may be "
+        "repeated (default: none)",
     )
     parser.add_argument(
         "--list", action="store_true", help="only show the outputs that the run has"

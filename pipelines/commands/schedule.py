@@ -37,7 +37,9 @@ def add_parser(commands: Any) -> None:
     """Declare the command and its actions."""
     parser = add_command(commands, "schedule", "runs on Vertex AI at fixed times", _DESCRIPTION)
     parser.epilog = _EXAMPLES
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    actions = parser.add_subparsers(
+        dest="action", metavar="ACTION", required=True, help="what to do with schedules"
+    )
     create = add_command(actions, "create", "make a schedule", _DESCRIPTION)
     add_pipeline_options(create)
     create.add_argument("--cron", default="", help="when (default: vertex.cron)")

@@ -45,7 +45,9 @@ def add_parser(commands: Any) -> None:
         "--json", action="store_true", help="with --dry-run: the request itself, as JSON"
     )
     dry.add_argument(
-        "--prices", metavar="FILE", help="with --dry-run: a price table of your own (TOML)"
+        "--prices",
+        metavar="FILE",
+        help="with --dry-run: a price table of your own, TOML (default: the one that ships)",
     )
     dry.add_argument(
         "--hours",
@@ -53,7 +55,7 @@ def add_parser(commands: Any) -> None:
         action="append",
         default=[],
         help="with --dry-run: hours that a step will take, for the cost of the run; may be "
-        "repeated",
+        "repeated (default: none)",
     )
     wait = parser.add_argument_group("waiting")
     add_wait_options(wait)
@@ -70,7 +72,10 @@ def add_wait_options(group: Any) -> None:
         help="follow the steps to the job's end; its end is the exit code",
     )
     group.add_argument(
-        "--timeout", metavar="MINUTES", type=_positive, help="with --wait: give up waiting after"
+        "--timeout",
+        metavar="MINUTES",
+        type=_positive,
+        help="with --wait: give up waiting after (default: never)",
     )
     group.add_argument(
         "--poll",

@@ -30,20 +30,21 @@ def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
         "--model",
         metavar="URI",
         default="",
-        help="folder of the pushed model that scores, gs://...; with --kind scoring",
+        help="with --kind scoring: folder of the pushed model, gs://... (default: none)",
     )
     parser.add_argument(
         "--spec",
         metavar="FILE",
-        help="a pipeline compiled before (platewise compile), .json or .yaml; else it is compiled "
-        "now from the configuration",
+        help="a pipeline compiled before (platewise compile), .json or .yaml (default: it is "
+        "compiled now from the configuration)",
     )
     parser.add_argument(
         "--parameter",
         metavar="NAME=VALUE",
         action="append",
         default=[],
-        help="value of a runtime parameter; may be repeated (--dry-run lists them)",
+        help="value of a runtime parameter; may be repeated (default: as compiled; --dry-run lists "
+        "them)",
     )
     parser.add_argument(
         "--no-cache",

@@ -21,7 +21,8 @@ from pipelines.commands.common import guarded
 from pipelines.logs import Terminal
 from trainer.errors import PlatewiseError
 
-COMMANDS = ("simulate", "check", "run", "predict", "report")
+LOCAL = ("simulate", "check", "run", "predict", "report")
+COMMANDS = (*LOCAL, "compile", "submit", "schedule", "status", "fetch")
 #: Modules that cost seconds, or that a command which does not need them must not load.
 HEAVY = ("tensorflow", "tfx", "apache_beam", "keras", "pandas", "scipy", "numpy", "jinja2")
 PROGRAM = [sys.executable, "-m", "pipelines.cli"]
