@@ -94,7 +94,9 @@ def home() -> Path:
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Work:
     """A simulated screen of 24 plates, and prediction rows of a made-up model."""
     folder = tmp_path_factory.mktemp("inputs")
-    simulate_screen(tiny_config(), str(folder / "screen"))
+    # Large enough for a plate to take a while: a worker has to be caught in the middle of one.
+    config = tiny_config(treatments=40, image_size_px=64)
+    simulate_screen(config, str(folder / "screen"), processes=2)
     rows = load(HERE.parent / "components" / "evaluator" / "conftest.py")
     made = rows.Made({"HUVEC-18": 0.7, "RPE-08": 0.5}, baseline={"HUVEC-18": 0.6, "RPE-08": 0.5})
     rows._write_predictions(folder / "predictions", made)

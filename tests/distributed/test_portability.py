@@ -101,18 +101,18 @@ def writer_of(folder: Path, workers: list[int]) -> int | None:
     return None
 
 
-def kill_while_writing(engine: Any, examples: Path, stage: Any, limit_s: float = 240.0) -> int:
+def kill_while_writing(engine: Any, examples: Path, stage: Any) -> int:
     """SIGKILL a worker that is writing a shard; returns how many plates were done by then."""
-    end = time.monotonic() + limit_s
-    workers: list[int] = []
-    looked = 0.0
-    while time.monotonic() < end and stage.process.poll() is None:
-        if time.monotonic() - looked > 0.2 and not (examples / "_tmp").exists():
-            workers, looked = engine.workers(), time.monotonic()
-        pid = writer_of(examples / "_tmp", workers)
+    temporary, workers = examples / "_tmp", engine.workers()
+    while not temporary.exists() and stage.process.poll() is None:
+        workers = engine.workers() or workers
+        time.sleep(0.02)
+    while stage.process.poll() is None:  # without a pause: a plate takes milliseconds
+        pid = writer_of(temporary, workers)
         if pid is not None:
             os.kill(pid, signal.SIGKILL)
             return len(list((examples.parent / "quality" / "_parts").glob("*.json")))
+    stage.finish()
     raise AssertionError("no worker was seen writing a shard")
 
 
@@ -165,3 +165,16 @@ def test_flink_retries_when_a_worker_is_lost_in_the_middle_of(
     stage.finish()
     assert flink.failures()
     assert_same(stage_name, work.folder, expected.folder)
+
+
+def test_prism_gives_up_and_the_step_can_be_repeated_in_its_folder(
+    prism: Any, new_work: Callable[[], Any], expected: Any
+) -> None:
+    work = new_work()
+    stage = work.start("example_gen", prism.beam_args())
+    kill_while_writing(prism, work.folder / "examples", stage)
+    assert stage.process.wait(240) != 0
+    assert "SDK worker disconnected" in stage.log.read_text()
+    assert not (work.folder / "examples" / "manifest.json").exists()
+    work.start("example_gen", prism.beam_args()).finish()
+    assert_same("example_gen", work.folder, expected.folder)
