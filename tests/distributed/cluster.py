@@ -93,9 +93,11 @@ class Engine:
 
     def kill_worker(self, pid: int) -> None:
         """SIGKILL a worker and its boot program, which would start it anew: a container lost."""
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        for victim in (int(fields[1]), pid):
-            os.kill(victim, signal.SIGKILL)
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            for victim in (int(fields[1]), pid):
+                if victim in self.marked(""):
+                    os.kill(victim, signal.SIGKILL)
 
     def stop(self) -> None:
         """End every process of this engine, workers without a parent included."""

@@ -155,13 +155,17 @@ def test_flink_retries_when_a_worker_is_lost_in_the_middle_of(
     work = new_work()
     if stage_name == "transform":
         work.adopt(expected, "examples", "schema")
-    before, fresh = set(flink.workers()), set()
+    spared = set(flink.workers())
     stage = work.start(stage_name, flink.beam_args())
-    while not fresh and stage.process.poll() is None:
+    hit = False
+    while not hit and stage.process.poll() is None:
         time.sleep(0.2)
-        if flink.steps_finished():  # the first results are there, the last are not
-            fresh = set(flink.workers()) - before
-    flink.kill_worker(fresh.pop())
+        # The first results are there, the last are not.
+        if flink.steps_finished() and (fresh := set(flink.workers()) - spared):
+            spared.add(pid := fresh.pop())
+            flink.kill_worker(pid)
+            time.sleep(3.0)
+            hit = bool(flink.failures())  # else it had just done its part: take the next one
     stage.finish()
     assert flink.failures()
     assert_same(stage_name, work.folder, expected.folder)
