@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -23,7 +22,7 @@ from trainer.hosts import Hosts, hosts_of, mean_over_hosts
 from trainer.identity import run_digest
 from trainer.loop import Loop
 from trainer.manifest import Manifest, Shard, read_manifest, verify
-from trainer.models import build_model
+from trainer.models import build_model, initial_draws
 from trainer.preemption import StopRequest
 from trainer.progress import ProgressCallback
 from trainer.schedule import build_optimizer
@@ -155,10 +154,7 @@ def _build_loop(
     hosts: Hosts,
     stop: StopRequest | None,
 ) -> Loop:
-    # Initial weights and the dropout seeds follow from it. Never 0: under a global seed of 0
-    # TensorFlow cannot shuffle by a seed that is a tensor, as the feed does.
-    keras.utils.set_random_seed(config.loop.seed + 1)
-    with strategy.scope():
+    with strategy.scope(), initial_draws(config.loop.seed + 1):
         model = build_model(config.model, n_classes)
         optimizer = build_optimizer(config.optimizer, config.loop.epochs * feed.steps_per_epoch)
         optimizer.build(trained_variables(model, config))
