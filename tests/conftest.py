@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import types
 from collections.abc import Iterator
@@ -15,6 +16,10 @@ import pytest
 # How long an example takes says more about the machine than about the code.
 hypothesis.settings.register_profile("platewise", deadline=None)
 hypothesis.settings.load_profile("platewise")
+
+# A shell that runs the tests in the background has them ignore Ctrl-C, which some of them send.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Local servers under test are plain modules in tests/servers: `from servers.vertex import ...`.
 # This gives them a package without putting tests/ (which has folders named like ours) on the path.
