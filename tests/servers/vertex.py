@@ -132,7 +132,7 @@ class VertexServer:
         with self._lock:
             return [r.message for r in self.requests if r.rpc == rpc and r.message is not None]
 
-    def wait_for(self, condition: Callable[[], object], timeout_s: float = 20.0) -> None:
+    def wait_for(self, condition: Callable[[], object], timeout_s: float = 100.0) -> None:
         """Wait until something holds, such as a request having come in."""
         end = time.monotonic() + timeout_s
         while not condition():
