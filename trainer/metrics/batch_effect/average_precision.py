@@ -47,7 +47,7 @@ class AveragePrecisionReducer:
     def consume(self, block: PairBlock) -> None:
         """Rank the block's rows."""
         # In float32, so that two similarities are tied here where they are tied in copairs.
-        distance = 1 - block.cosine_RN().astype(np.float32, copy=False)
+        distance = 1 - block.cosines().astype(np.float32, copy=False)
         positives = []
         for i, row in enumerate(range(block.start, block.stop)):
             same = slice(self._start[row], self._stop[row])

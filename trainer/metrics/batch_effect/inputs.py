@@ -34,7 +34,7 @@ def checked_embedding(
     for column in bad_columns:  # a sum may overflow where no value does
         rows = np.flatnonzero(~np.isfinite(embedding[:, column]))
         if rows.size:
-            name = repr(column_names[column]) if column_names is not None else str(column)
+            name = repr(column_names[int(column)]) if column_names is not None else str(column)
             raise ValueError(
                 f"column {name} has {rows.size} of {len(embedding)} values that are not finite "
                 f"numbers, the first in row {rows[0]}: {embedding[rows[0], column]}; "

@@ -54,7 +54,7 @@ class NeighborReducer:
 
     def consume(self, block: PairBlock) -> None:
         """Find the neighbours of the block's rows."""
-        squared = block.squared_distance_RN()
+        squared = block.squared_distances()
         bound = self._bound(squared)
         for i, row in enumerate(range(block.start, block.stop)):
             candidates = np.flatnonzero(squared[i] <= bound[i])

@@ -37,7 +37,7 @@ class PairBlock:
     #: 1 / length of every row that is not centred; 0 for a row of zeros, [N].
     inverse_length_N: NDArray[np.floating]
 
-    def squared_distance_RN(self) -> NDArray[np.floating]:
+    def squared_distances(self) -> NDArray[np.floating]:
         """Squared Euclidean distances, exactly 0 for a row and itself."""
         own_R = self.square_N[self.start : self.stop, None]
         squared = -2 * self.inner_RN
@@ -47,7 +47,7 @@ class PairBlock:
         squared[np.arange(len(squared)), np.arange(self.start, self.stop)] = 0
         return squared
 
-    def cosine_RN(self) -> NDArray[np.floating]:
+    def cosines(self) -> NDArray[np.floating]:
         """Cosine similarities; 0 with a row of zeros, which points nowhere."""
         mine = slice(self.start, self.stop)
         cosine = self.inner_RN + self.with_mean_N

@@ -9,7 +9,7 @@ from trainer.metrics.batch_effect.inputs import checked_embedding, codes
 
 
 def principal_component_regression(embedding_ND: ArrayLike, experiment_N: ArrayLike) -> float:
-    """R^2 of each principal component on the experiment, weighted by variance: 0..1, lower is better.
+    """R^2 of the components on the experiment, weighted by variance: 0..1, lower is better.
 
     With all components the weighted mean is the between-experiment sum of squares over the
     total one, whatever the basis, so no component has to be computed. scib-metrics'

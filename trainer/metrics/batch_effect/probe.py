@@ -59,7 +59,8 @@ def batch_probe(
     rng = np.random.default_rng(seed)
     fold, share = _folds(experiment, well, n_folds, rng)
     kept = np.flatnonzero(share <= max(1.0, max_rows) / len(embedding))
-    embedding, experiment, well, fold = (a[kept] for a in (embedding, experiment, well, fold))
+    embedding = embedding[kept]
+    experiment, well, fold = experiment[kept], well[kept], fold[kept]
     if len(np.unique(fold)) < 2:
         raise ValueError("a probe needs an experiment with two wells or more: none can be held out")
     correct = np.zeros(len(experiment), dtype=bool)

@@ -20,7 +20,7 @@ class SilhouetteReducer:
 
     def consume(self, block: PairBlock) -> None:
         """Mean distances to every group, then the silhouette."""
-        squared = block.squared_distance_RN()
+        squared = block.squared_distances()
         distance = np.sqrt(squared, out=squared)
         total = np.add.reduceat(distance, self._starts, axis=1).astype(np.float64)
         rows, own = np.arange(len(total)), self._code[block.start : block.stop]

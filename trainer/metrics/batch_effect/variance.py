@@ -71,8 +71,8 @@ def variance_table(
     sums = np.concatenate([[total], values[:leading]])
     shares = np.diff(np.stack(explained, axis=1), axis=1) / sums[:, None]
     shares = np.clip(np.column_stack([shares, 1 - shares.sum(axis=1)]), 0.0, 1.0)
-    freedom = np.diff(rank)
-    chance = np.append(freedom, n - 1 - freedom.sum()) / max(1, n - 1)
+    degrees_F = np.diff(rank)
+    chance = np.append(degrees_F, n - 1 - degrees_F.sum()) / max(1, n - 1)
     return VarianceTable((*factors, RESIDUAL), shares, sums / total, chance)
 
 
