@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_ARTIFACTS = ("PlatewiseReport", "QualityControl")
+_ARTIFACTS = ("LeakAudit", "PlatewiseReport", "QualityControl")
 
 
 def __getattr__(name: str) -> object:

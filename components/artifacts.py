@@ -15,6 +15,12 @@ class QualityControl(Artifact):
     TYPE_NAME = "components.QualityControl"
 
 
+class LeakAudit(Artifact):
+    """What the leak audit found: ``leaks.json``, see ``components/leak_audit/files.py``."""
+
+    TYPE_NAME = "components.LeakAudit"
+
+
 class PlatewiseReport(Artifact):
     """A run's page: ``report.html``, ``metrics.json``, after scoring the tables too."""
 

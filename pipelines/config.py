@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from components.evaluator.config import EvaluationConfig
+from components.leak_audit.config import LeakConfig
 from components.plate_example_gen.config import QualityConfig, ScreenConfig, SplitConfig
 from pipelines.flags import set_flag
 from pipelines.vertex.config import VertexConfig
@@ -107,6 +108,7 @@ class PlatewiseConfig:
     screen: ScreenConfig
     splits: SplitConfig = field(default_factory=SplitConfig)
     quality: QualityConfig = field(default_factory=QualityConfig)
+    leaks: LeakConfig = field(default_factory=LeakConfig)
     normalizer: NormalizerConfig = field(default_factory=NormalizerConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)

@@ -9,6 +9,7 @@ from tfx.orchestration.pipeline import Pipeline
 from components.digest import code_digest
 from components.evaluator.component import PlateEvaluator
 from components.evaluator.config import THRESHOLDS
+from components.leak_audit.component import PlateLeakAudit
 from components.normaliser.component import PlateTransform
 from components.plate_example_gen.component import PlateExampleGen
 from components.predictor.component import PlatePredictor
@@ -37,7 +38,15 @@ def create_pipeline(config: PlatewiseConfig, target: Target | None = None) -> Pi
     )
     examples = example_gen.outputs["examples"]
 
-    # 2. Fit the normaliser, plate by plate, from histograms; no pixels are read or written.
+    # 2. Look for leaks between the splits; where there is one, nothing is learnt.
+    leak_audit = PlateLeakAudit(
+        examples=examples,
+        quality=example_gen.outputs["quality"],
+        config=config.leaks,
+        code_digest=code_digest("components.leak_audit.component"),
+    )
+
+    # 3. Fit the normaliser, plate by plate, from histograms; no pixels are read or written.
     transform = PlateTransform(
         examples=examples,
         schema=example_gen.outputs["schema"],
@@ -46,16 +55,17 @@ def create_pipeline(config: PlatewiseConfig, target: Target | None = None) -> Pi
         method=target.parameter("normalizer_method", config.normalizer.method),
         code_digest=code_digest("components.normaliser.component"),
     )
+    transform.add_upstream_node(leak_audit)  # nothing passes between them
     transform_graph = transform.outputs["transform_graph"]
 
-    # 3. Train the denoiser and the classifier on plate-pure minibatches.
+    # 4. Train the denoiser and the classifier on plate-pure minibatches.
     training = target.train(examples, transform_graph)
 
-    # 4. Find the model to beat: the latest blessed one of an earlier run, if there is any.
+    # 5. Find the model to beat: the latest blessed one of an earlier run, if there is any.
     baseline = target.baseline(training.model)
     to_beat = baseline.outputs["model"] if config.evaluation.compare_with_baseline else None
 
-    # 5. Read every plate once with both models; only small rows come out.
+    # 6. Read every plate once with both models; only small rows come out.
     predictor = PlatePredictor(
         examples=examples,
         transform_graph=transform_graph,
@@ -66,7 +76,7 @@ def create_pipeline(config: PlatewiseConfig, target: Target | None = None) -> Pi
     )
     predictions = predictor.outputs["predictions"]
 
-    # 6. Slice the metrics by experiment, plate, cell type and site; bless or refuse.
+    # 7. Slice the metrics by experiment, plate, cell type and site; bless or refuse.
     evaluator = PlateEvaluator(
         predictions=predictions,
         model=training.model,
@@ -78,13 +88,14 @@ def create_pipeline(config: PlatewiseConfig, target: Target | None = None) -> Pi
         code_digest=code_digest("components.evaluator.component"),
     )
 
-    # 7. Push a blessed model as a new version; a refused one stays where it is.
+    # 8. Push a blessed model as a new version; a refused one stays where it is.
     pusher = target.push(training.model, evaluator.outputs)
 
-    # 8. Write the page: can each experiment be trusted, and what was found?
+    # 9. Write the page: can each experiment be trusted, and what was found?
     report = PlateReport(
         examples=examples,
         quality=example_gen.outputs["quality"],
+        leaks=leak_audit.outputs["leaks"],
         transform_graph=transform_graph,
         model=training.model,
         model_run=training.model_run,
@@ -96,7 +107,7 @@ def create_pipeline(config: PlatewiseConfig, target: Target | None = None) -> Pi
     )
     report.add_upstream_node(pusher)  # nothing passes between them; the page comes last
 
-    steps = [example_gen, transform, *training.steps, baseline]
+    steps = [example_gen, leak_audit, transform, *training.steps, baseline]
     return target.assemble(NAME, [*steps, predictor, evaluator, pusher, report])
 
 

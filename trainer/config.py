@@ -12,6 +12,16 @@ from typing import Any, Literal
 
 from trainer.input_config import AugmentConfig, NoiseConfig, require
 from trainer.input_config import NormalizerConfig as NormalizerConfig
+from trainer.representation_config import (
+    AdversaryConfig,
+    AlignmentConfig,
+    AverageConfig,
+    ContextConfig,
+    DataConfig,
+    MarginConfig,
+    ProgressiveConfig,
+    check_together,
+)
 from trainer.schema import N_CHANNELS
 from trainer.strict import ConfigError, build, to_mapping
 
@@ -97,24 +107,6 @@ class OptimizerConfig:
 
 
 @dataclass(frozen=True)
-class DataConfig:
-    """How Examples are fed."""
-
-    #: Sites a replica sees in one step, all from one plate.
-    minibatch_size: int = 32
-    #: Plates read at once; steps alternate between them.
-    open_plates: int = 8
-    #: Sites of one plate held for shuffling (compressed, about 400 kB each at 512 px).
-    shuffle_sites: int = 616
-    #: Keep the compressed records in memory after the first epoch (small screens).
-    cache_in_memory: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("minibatch_size", "open_plates", "shuffle_sites"):
-            require(getattr(self, name) >= 1, f"{name} must be at least 1")
-
-
-@dataclass(frozen=True)
 class LoopConfig:
     """How long and where to train."""
 
@@ -171,6 +163,15 @@ class TrainerConfig:
     data: DataConfig = field(default_factory=DataConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
     predict: PredictConfig = field(default_factory=PredictConfig)
+    margin: MarginConfig = field(default_factory=MarginConfig)
+    adversary: AdversaryConfig = field(default_factory=AdversaryConfig)
+    alignment: AlignmentConfig = field(default_factory=AlignmentConfig)
+    context: ContextConfig = field(default_factory=ContextConfig)
+    progressive: ProgressiveConfig = field(default_factory=ProgressiveConfig)
+    average: AverageConfig = field(default_factory=AverageConfig)
+
+    def __post_init__(self) -> None:
+        check_together(self)
 
 
 #: Preset name -> values that differ from the defaults above.

@@ -9,8 +9,7 @@ converting is the device's work.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,34 +19,12 @@ from trainer import schema
 from trainer.config import DataConfig
 from trainer.errors import PlatewiseError
 from trainer.hosts import share_plates
-from trainer.manifest import Manifest, Shard
+from trainer.manifest import Manifest
+from trainer.scan import RECORD, PlateRecords, Transform
+from trainer.scan import scan_plates as scan_plates
 
 #: Key of the position of a minibatch's plate in :attr:`PlateFeed.plates`.
 PLATE = "plate"
-_SCAN_SITES = 64
-_RECORD = "record"
-
-Transform = Callable[[Mapping[str, Any]], dict[str, Any]]
-
-
-@dataclass(frozen=True, eq=False)
-class PlateRecords:
-    """The records of one plate: where they are, and what the Transform graph says of each."""
-
-    plate_id: str
-    files: tuple[str, ...]
-    #: Class of each record in the order of the files, int64 [N]; -1 unknown.
-    labels: np.ndarray
-    #: What normalises each record, grey levels, float32 [N, C].
-    center_NC: np.ndarray
-    scale_NC: np.ndarray
-    #: The labelled records themselves where they are held in memory.
-    held: tuple[bytes, ...] = field(default=(), repr=False)
-
-    @property
-    def n_labelled(self) -> int:
-        """Records that training can use."""
-        return int((self.labels >= 0).sum())
 
 
 def decode(serialized_B: tf.Tensor, transform: Transform, manifest: Manifest) -> dict[str, Any]:
@@ -65,85 +42,6 @@ def decode(serialized_B: tf.Tensor, transform: Transform, manifest: Manifest) ->
     shape = (-1, manifest.n_channels, manifest.height, manifest.width)
     features[schema.PIXELS] = tf.reshape(planes_B, shape)
     return features
-
-
-def scan_plates(
-    examples_dir: str,
-    shards: Sequence[Shard],
-    transform: Transform,
-    manifest: Manifest,
-    n_classes: int,
-    hold: bool = False,
-) -> list[PlateRecords]:
-    """Read every record once, without its pixels, and run the Transform graph on it.
-
-    Parameters
-    ----------
-    examples_dir
-        Folder of the manifest.
-    shards
-        Verified shards of one split.
-    transform, manifest
-        As for :func:`decode`.
-    n_classes
-        Labels must lie below it.
-    hold
-        Keep the labelled records in memory, still compressed.
-
-    Raises
-    ------
-    PlatewiseError
-        A label out of range (the site is named), or not one labelled site.
-    """
-    files: dict[str, list[Shard]] = {}
-    for shard in shards:
-        files.setdefault(shard.plate_id, []).append(shard)
-    plates = []
-    for plate_id, members in files.items():
-        paths = tuple(f"{examples_dir.rstrip('/')}/{shard.name}" for shard in members)
-        plates.append(_scan(plate_id, paths, transform, manifest, n_classes, hold))
-    if not any(plate.n_labelled for plate in plates):
-        raise PlatewiseError(
-            f"{examples_dir} has no labelled site in split "
-            f"{shards[0].split if shards else schema.SPLIT_TRAIN!r}: nothing to train on; check "
-            "the split and the treatments of the metadata table"
-        )
-    return plates
-
-
-def _scan(
-    plate_id: str,
-    paths: tuple[str, ...],
-    transform: Transform,
-    manifest: Manifest,
-    n_classes: int,
-    hold: bool,
-) -> PlateRecords:
-    spec = schema.raw_feature_spec(manifest.n_channels)
-    del spec[schema.PIXELS]
-
-    def identify(serialized_B: tf.Tensor) -> dict[str, tf.Tensor]:
-        raw = tf.io.parse_example(serialized_B, spec)
-        found = transform(raw)
-        kept_B = serialized_B if hold else tf.zeros_like(serialized_B)
-        wanted = {key: found[key] for key in (schema.LABEL, schema.CENTER, schema.SCALE)}
-        return wanted | {schema.SITE_ID: raw[schema.SITE_ID], _RECORD: kept_B}
-
-    parts: dict[str, list[np.ndarray]] = {}
-    minibatches = tf.data.TFRecordDataset(list(paths)).batch(_SCAN_SITES).map(identify)
-    for found in minibatches.as_numpy_iterator():
-        for key, values in found.items():
-            parts.setdefault(key, []).append(values)
-    joined = {key: np.concatenate(values) for key, values in parts.items()}
-    labels = joined[schema.LABEL]
-    if labels.max() >= n_classes:
-        worst = int(np.argmax(labels))
-        raise PlatewiseError(
-            f"site {joined[schema.SITE_ID][worst].decode()} has label {labels[worst]}, but there "
-            f"are {n_classes} classes; run the Transform step again on these Examples"
-        )
-    held = tuple(joined[_RECORD][labels >= 0]) if hold else ()
-    return PlateRecords(plate_id, paths, labels, joined[schema.CENTER], joined[schema.SCALE], held)
 
 
 class PlateFeed:
@@ -255,7 +153,7 @@ class PlateFeed:
             {key: values[first[plate] : first[plate + 1]] for key, (values, first) in known.items()}
         ).filter(lambda fact: fact[schema.LABEL] >= 0)
         return tf.data.Dataset.zip(self._labelled_records(plate), facts).map(
-            lambda record, fact: fact | {_RECORD: record}
+            lambda record, fact: fact | {RECORD: record}
         )
 
     def _labelled_records(self, plate: tf.Tensor) -> tf.data.Dataset:
@@ -277,10 +175,15 @@ class PlateFeed:
 
     def _decode(self, site: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         site = dict(site)
-        spec = {schema.PIXELS: tf.io.FixedLenFeature([], tf.string)}
-        compressed = tf.io.parse_single_example(site.pop(_RECORD), spec)[schema.PIXELS]
-        planes = tf.io.decode_raw(tf.io.decode_compressed(compressed, "ZLIB"), tf.uint8)
-        return site | {schema.PIXELS: tf.reshape(planes, self._shape_CHW)}
+        return site | {schema.PIXELS: decode_pixels(site.pop(RECORD), self._shape_CHW)}
+
+
+def decode_pixels(record: tf.Tensor, shape_CHW: tuple[int, int, int]) -> tf.Tensor:
+    """Grey levels of one serialised record, uint8 [C, H, W]."""
+    spec = {schema.PIXELS: tf.io.FixedLenFeature([], tf.string)}
+    compressed = tf.io.parse_single_example(record, spec)[schema.PIXELS]
+    planes = tf.io.decode_raw(tf.io.decode_compressed(compressed, "ZLIB"), tf.uint8)
+    return tf.reshape(planes, shape_CHW)
 
 
 def _one_plate(minibatch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:

@@ -51,6 +51,15 @@ def grey_image(pixels_BCHW: tf.Tensor, config: ModelConfig) -> tf.Tensor:
     return tf.einsum("ow,bhwc->bhoc", resize_weights(width, target[1]), image_BHWC)
 
 
+def shrink(image_BHWC: tf.Tensor, size_px: int) -> tf.Tensor:
+    """Square images at a smaller side, antialiased; the same field of view."""
+    side = int(image_BHWC.shape[1])
+    if side == size_px:
+        return image_BHWC
+    weights = resize_weights(side, size_px)
+    return tf.einsum("ow,bhwc->bhoc", weights, tf.einsum("oh,bhwc->bowc", weights, image_BHWC))
+
+
 def resize_weights(length_px: int, target_px: int) -> np.ndarray:
     """Antialiased linear interpolation as a matrix, float32 [target, length].
 

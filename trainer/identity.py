@@ -30,16 +30,26 @@ _WITHOUT_EFFECT = {
 
 #: Code that decides the weights; an edit must not resume from, or return, what was there.
 _CODE = (
+    "adversary.py",
+    "align.py",
     "augment.py",
+    "average.py",
+    "compose.py",
     "data.py",
+    "domains.py",
     "geometry.py",
     "hosts.py",
     "loop.py",
     "losses.py",
+    "margin.py",
     "models/*.py",
     "noise.py",
     "normalize.py",
+    "progressive.py",
+    "representation.py",
+    "scan.py",
     "schedule.py",
+    "shuffled.py",
     "step.py",
     "train.py",
 )

@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from trainer.artifact import Trained
 from trainer.checkpoint import Checkpoints
+from trainer.compose import Feed
 from trainer.config import TrainerConfig
-from trainer.data import PLATE, PlateFeed
+from trainer.data import PLATE
 from trainer.errors import PlatewiseError
 from trainer.hosts import Hosts, check_agreement, mean_over_hosts
 from trainer.preemption import TrainingInterrupted
@@ -45,7 +47,7 @@ class Loop:
     def __init__(
         self,
         strategy: tf.distribute.Strategy,
-        feed: PlateFeed,
+        feed: Feed,
         model: keras.Model,
         step: TrainStep,
         checkpoints: Checkpoints,
@@ -124,6 +126,10 @@ class Loop:
                 reporter.report(self._look(reporter))
         reporter.close()
 
+    def finish(self) -> None:
+        """Leave in the model what is to be kept: the average of its weights, where there is one."""
+        self._step.finish()
+
     def trained(self, classes: tuple[str, ...]) -> Trained:
         """What there is to say about the finished run."""
         return Trained(
@@ -172,7 +178,8 @@ class Loop:
         bad = [name for name, value in values.items() if not math.isfinite(value)]
         if bad:
             local = self._strategy.experimental_local_results(plates)
-            names = [self._feed.plates[int(plate)].plate_id for plate in local]
+            positions = np.unique(np.concatenate([np.ravel(plate) for plate in local]))
+            names = [self._feed.plates[plate].plate_id for plate in positions]
             kept = self._checkpoints.newest()
             raise TrainingDiverged(
                 f"{' and '.join(bad)} became {values[bad[0]]} at step {step + 1} of "

@@ -7,6 +7,7 @@ run repeats what the killed one would have done. Shapes are static.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import keras
@@ -14,10 +15,11 @@ import tensorflow as tf
 
 from trainer import augment, schema
 from trainer.config import TrainerConfig
-from trainer.geometry import grey_image
+from trainer.geometry import grey_image, shrink
 from trainer.losses import joint_loss
 from trainer.noise import add_noise
 from trainer.normalize import normalise_image
+from trainer.representation import Representation
 from trainer.strict import ConfigError
 
 #: Keys of the scalars that every step gives beside the loss terms.
@@ -44,6 +46,8 @@ class TrainStep:
         Noise, augmentation, loss, clipping, seed.
     n_classes
         K.
+    representation
+        What the configuration adds: heads, control sites in the minibatch, image sizes, averages.
     """
 
     def __init__(
@@ -53,10 +57,16 @@ class TrainStep:
         optimizer: keras.optimizers.Optimizer,
         config: TrainerConfig,
         n_classes: int,
+        representation: Representation | None = None,
     ) -> None:
         self._strategy, self._model, self._optimizer = strategy, model, optimizer
         self._config, self._n_classes = config, n_classes
-        self._compiled = tf.function(self._all_replicas, autograph=False)
+        self._added = representation or Representation(config)
+        # A program for each size of image, compiled when a step first needs it.
+        self._compiled = {
+            size_px: tf.function(partial(self._all_replicas, size_px), autograph=False)
+            for size_px in self._added.sizes.all_px
+        }
 
     def __call__(self, element: Any, step: int, asked: float | None = None) -> dict[str, tf.Tensor]:
         """Update the weights; returns scalars averaged over replicas, not yet fetched.
@@ -65,33 +75,50 @@ class TrainStep:
         learn of it after the same step.
         """
         words = () if asked is None else (tf.constant(asked, tf.float32),)
-        return self._compiled(element, tf.constant(step, tf.int32), *words)
+        compiled = self._compiled[self._added.sizes.at(step)]
+        return compiled(element, tf.constant(step, tf.int32), *words)
+
+    def finish(self) -> None:
+        """After the last step: the average of the weights takes their place."""
+        self._added.finish()
 
     def _all_replicas(
-        self, element: Any, step: tf.Tensor, asked: tf.Tensor | None = None
+        self, size_px: int, element: Any, step: tf.Tensor, asked: tf.Tensor | None = None
     ) -> dict[str, tf.Tensor]:
-        per_replica = self._strategy.run(self._one_replica, args=(element, step, asked))
+        one_replica = partial(self._one_replica, size_px)
+        per_replica = self._strategy.run(one_replica, args=(element, step, asked))
         return {
             name: self._strategy.reduce(tf.distribute.ReduceOp.MEAN, value, axis=None)
             for name, value in per_replica.items()
         }
 
     def _one_replica(
-        self, element: dict[str, tf.Tensor], step: tf.Tensor, asked: tf.Tensor | None
+        self,
+        size_px: int,
+        element: dict[str, tf.Tensor],
+        step: tf.Tensor,
+        asked: tf.Tensor | None,
     ) -> dict[str, tf.Tensor]:
         replica = tf.distribute.get_replica_context()
-        clean_BHWC, noisy_BHWC, target_BK = self.prepare(
-            element, self._seeds(step, replica.replica_id_in_sync_group)
-        )
+        seeds = self._seeds(step, replica.replica_id_in_sync_group)
+        clean_BHWC, noisy_BHWC, targets = self.prepare(element, seeds, size_px)
+        target_BK = targets[:, : self._n_classes]
         with tf.GradientTape() as tape:
-            outputs = self._model(noisy_BHWC, training=True)
+            # Control sites, which stand last, are for BatchNorm alone.
+            outputs = self._added.without_controls(self._model(noisy_BHWC, training=True))
             clean_logits_BK = None
             if self._config.loss.clean_classification > 0.0:
-                clean_logits_BK = self._model(clean_BHWC, training=True)["logits"]
+                clean_outputs = self._model(clean_BHWC, training=True)
+                clean_logits_BK = self._added.without_controls(clean_outputs)["logits"]
+            clean_BHWC = self._added.without_controls({"image": clean_BHWC})["image"]
             loss, terms = joint_loss(
                 outputs, target_BK, clean_BHWC, self._config.loss, clean_logits_BK
             )
-        variables = trained_variables(self._model, self._config)
+            more, more_terms, found = self._added.loss(
+                outputs["embedding"], target_BK, targets[:, self._n_classes :], step
+            )
+            loss += more
+        variables = trained_variables(self._model, self._config) + self._added.trainable_variables
         # Zeros and not None where a share or a weight of 0 cuts a part of the network off.
         gradients = tape.gradient(
             loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO
@@ -101,26 +128,41 @@ class TrainStep:
         # Keras sums over replicas once more.
         n_replicas = self._strategy.num_replicas_in_sync
         self._optimizer.apply([gradient / n_replicas for gradient in gradients], variables)
+        self._added.after_update(step, found)
         right_B = tf.equal(tf.argmax(outputs["logits"], -1), tf.argmax(target_BK, -1))
         accuracy = tf.reduce_mean(tf.cast(right_B, tf.float32))
-        scalars = {LOSS: loss, **terms, ACCURACY: accuracy, GRADIENT_NORM: norm}
+        scalars = {LOSS: loss, **terms, **more_terms, ACCURACY: accuracy, GRADIENT_NORM: norm}
         return scalars if asked is None else scalars | {ASKED: asked}
 
     def prepare(
-        self, element: dict[str, tf.Tensor], seeds: list[tf.Tensor]
+        self, element: dict[str, tf.Tensor], seeds: list[tf.Tensor], size_px: int
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """From stored pixels to the clean and noisy image (normalised) and target_BK."""
+        """From stored pixels to the clean and noisy image (normalised) and their targets.
+
+        Targets are [B, K], and [B, K + E] where a term asks for the experiment: what mixes
+        images mixes both. Control sites have none.
+        """
         config = self._config
         raw_BHWC = grey_image(element[schema.PIXELS], config.model)
         raw_BHWC = augment.random_crop(raw_BHWC, config.model.image_size_px, seeds[0])
+        raw_BHWC = shrink(raw_BHWC, size_px)
         raw_BHWC = augment.geometric(raw_BHWC, config.augment, seeds[1])
         noisy_BHWC = add_noise(raw_BHWC, config.noise, seeds[2])
         center_BC, scale_BC = element[schema.CENTER], element[schema.SCALE]
         clean_BHWC = normalise_image(raw_BHWC, center_BC, scale_BC)
         noisy_BHWC = normalise_image(noisy_BHWC, center_BC, scale_BC)
         clean_BHWC, noisy_BHWC = augment.intensity(clean_BHWC, noisy_BHWC, config.augment, seeds[3])
-        target_BK = tf.one_hot(element[schema.LABEL], self._n_classes)
-        return augment.cutmix(clean_BHWC, noisy_BHWC, target_BK, config.augment, seeds[4])
+        targets = self._added.targets(element, tf.one_hot(element[schema.LABEL], self._n_classes))
+        clean, noisy = {"image": clean_BHWC}, {"image": noisy_BHWC}
+        *mixed, targets = augment.cutmix(
+            self._added.without_controls(clean)["image"],
+            self._added.without_controls(noisy)["image"],
+            targets,
+            config.augment,
+            seeds[4],
+        )
+        clean_BHWC = self._added.with_controls(mixed[0], clean_BHWC)
+        return clean_BHWC, self._added.with_controls(mixed[1], noisy_BHWC), targets
 
     def _seeds(self, step: tf.Tensor, replica_id: Any) -> list[tf.Tensor]:
         seed = tf.stack([tf.constant(self._config.loop.seed, tf.int32), step])

@@ -14,8 +14,8 @@ import tensorflow as tf
 from trainer import schema
 from trainer.artifact import Trained, copy_trained, read_trained, write_trained
 from trainer.checkpoint import Checkpoints
+from trainer.compose import Feed, make_feed
 from trainer.config import TrainerConfig
-from trainer.data import PlateFeed, PlateRecords, scan_plates
 from trainer.errors import PlatewiseError
 from trainer.geometry import check_size
 from trainer.hosts import Hosts, hosts_of, mean_over_hosts
@@ -25,7 +25,10 @@ from trainer.manifest import Manifest, Shard, read_manifest, verify
 from trainer.models import build_model, initial_draws
 from trainer.preemption import StopRequest
 from trainer.progress import ProgressCallback
+from trainer.representation import Representation
+from trainer.scan import PlateRecords, scan_plates
 from trainer.schedule import build_optimizer
+from trainer.shuffled import shuffle_labels
 from trainer.step import TrainStep, trained_variables
 from trainer.strategy import make_strategy
 from trainer.transform_graph import FittedNormaliser, load_transform, read_normaliser
@@ -101,13 +104,14 @@ def train(
         hosts = hosts_of(strategy)
         plates = _plates(examples_dir, transform_dir, manifest, shards, normaliser, config, hosts)
         n_replicas = strategy.num_replicas_in_sync
-        feed = PlateFeed(plates, manifest, config.data, config.loop.seed, n_replicas, hosts.n)
+        feed = make_feed(plates, manifest, config, n_replicas, hosts.n)
         n_classes = len(normaliser.classes)
         loop = _build_loop(strategy, feed, config, n_classes, checkpoint_dir, hosts, stop)
         resumed_at_step = loop.restore()
         if stop is not None:
             stop.listen()
         loop.run(progress if hosts.chief else None, log_dir if hosts.chief else None)
+        loop.finish()
         described = loop.trained(normaliser.classes)
         if hosts.chief:
             trained = write_trained(finished_dir, described, loop.model)
@@ -140,14 +144,15 @@ def _plates(
         n_classes=len(normaliser.classes),
         # A process that feeds other hosts would have to send them what it holds.
         hold=config.data.cache_in_memory and (hosts.processes or hosts.n == 1),
+        controls=config.context.well_types if config.context.control_sites else (),
     )
     _check_classes(plates, normaliser.classes)
-    return plates
+    return shuffle_labels(plates, config.loop.seed) if config.data.shuffle_labels else plates
 
 
 def _build_loop(
     strategy: tf.distribute.Strategy,
-    feed: PlateFeed,
+    feed: Feed,
     config: TrainerConfig,
     n_classes: int,
     checkpoint_dir: str,
@@ -156,9 +161,11 @@ def _build_loop(
 ) -> Loop:
     with strategy.scope(), initial_draws(config.loop.seed + 1):
         model = build_model(config.model, n_classes)
+        representation = Representation(config, model, feed, n_classes)
         optimizer = build_optimizer(config.optimizer, config.loop.epochs * feed.steps_per_epoch)
-        optimizer.build(trained_variables(model, config))
+        optimizer.build(trained_variables(model, config) + representation.trainable_variables)
     variables: list[Any] = [v.value for v in [*model.variables, *optimizer.variables]]
+    variables += representation.saved_variables
     checkpoints = Checkpoints(
         checkpoint_dir,
         variables,
@@ -167,7 +174,7 @@ def _build_loop(
         every_steps=config.loop.checkpoint_every_steps,
         writes=hosts.chief,
     )
-    step = TrainStep(strategy, model, optimizer, config, n_classes)
+    step = TrainStep(strategy, model, optimizer, config, n_classes, representation)
     return Loop(strategy, feed, model, step, checkpoints, config, hosts, stop or _never)
 
 

@@ -13,16 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.plate_example_gen.config import QualityConfig, ScreenConfig, SplitConfig
+from components.plate_example_gen.found import COMPLETE, CORRUPT, INCOMPLETE, MISSING, SiteResult
 from components.plate_example_gen.plate_groups import PlateGroups
 from components.plate_example_gen.prepare import prepare
-from components.plate_example_gen.scan import (
-    COMPLETE,
-    CORRUPT,
-    INCOMPLETE,
-    MISSING,
-    n_threads,
-    scan_plate,
-)
+from components.plate_example_gen.scan import n_threads, scan_plate
 from components.plate_example_gen.storage import open_storage
 from components.plate_example_gen.tally import Tally
 
@@ -38,6 +32,12 @@ class CheckReport:
     facts: dict[str, Any]
     #: Why a run would stop; empty where it would not.
     reasons: tuple[str, ...]
+    #: Every site that was looked at, in order.
+    results: tuple[SiteResult, ...] = ()
+    #: Further lines of the summary.
+    lines: tuple[str, ...] = ()
+    #: Warnings of the summary; None: all of the facts.
+    warnings: tuple[str, ...] | None = None
 
     @property
     def failed(self) -> bool:
@@ -75,7 +75,9 @@ class CheckReport:
             ("errors", "errors"),
         ):
             lines += _listed(title, f[name], f[f"{name}_list"])
-        lines += [f"warning: {warning}" for warning in f["warnings_list"]]
+        lines += self.lines
+        warnings = f["warnings_list"] if self.warnings is None else self.warnings
+        lines += [f"warning: {warning}" for warning in warnings]
         lines += [f"STOP: {reason}" for reason in self.reasons]
         lines.append("failed" if self.failed else "passed")
         return "\n".join(lines)
@@ -110,14 +112,17 @@ def check_screen(
     with ThreadPoolExecutor(n_threads(screen, storage)) as pool:
         prepared = prepare(screen, splits or SplitConfig(), quality, storage, pool)
         tally = Tally(prepared, quality, len(screen.channel_names))
+        results: list[SiteResult] = []
         for plate in prepared.screen.plates:
-            tally.add(scan_plate(plate, prepared.assignment, prepared.options, storage, pool))
+            found = scan_plate(plate, prepared.assignment, prepared.options, storage, pool)
+            results += found.sites
+            tally.add(found)
     tally.finish()
     problems = prepared.screen.problems
     reasons = tally.reasons_to_stop()
     if problems.count:
         reasons.insert(0, f"{problems.count} errors in the tables, such as: {problems.messages[0]}")
-    return CheckReport(screen_facts(tally, screen), tuple(reasons))
+    return CheckReport(screen_facts(tally, screen), tuple(reasons), tuple(results))
 
 
 def screen_facts(tally: Tally, config: ScreenConfig) -> dict[str, Any]:
@@ -140,6 +145,7 @@ def screen_facts(tally: Tally, config: ScreenConfig) -> dict[str, Any]:
         "form": prepared.screen.form,
         "tables": list(prepared.screen.tables),
         "channel_names": list(config.channel_names),
+        "channel_tokens": list(config.tokens()),
         "height_px": size.height if size else 0,
         "width_px": size.width if size else 0,
         "decoded": prepared.options.decode,

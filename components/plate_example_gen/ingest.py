@@ -21,8 +21,9 @@ import apache_beam as beam
 from components.plate_example_gen import quality as quality_files
 from components.plate_example_gen.check import screen_facts
 from components.plate_example_gen.config import QualityConfig, ScreenConfig, SplitConfig
+from components.plate_example_gen.found import SiteResult
 from components.plate_example_gen.prepare import Prepared, prepare, require_training_splits
-from components.plate_example_gen.scan import ScanOptions, SiteResult, n_threads, scan_plate
+from components.plate_example_gen.scan import ScanOptions, n_threads, scan_plate
 from components.plate_example_gen.screen import Plate, ScreenError
 from components.plate_example_gen.shards import TEMPORARY_NAME, ShardWriter, publish
 from components.plate_example_gen.splits import Assignment, classes

@@ -9,9 +9,9 @@ Files in the artifact's folder (encoding UTF-8, CSV with a header line):
     ``rows_without_files``, ``files_found``, ``files_without_rows``, ``experiments``,
     ``plates``, ``outlier_plates``, ``warnings``), each with its ``<name>_list``;
     ``excluded_share`` and ``max_excluded_share`` (0..1); ``height_px``, ``width_px``,
-    ``channel_names``; ``splits`` (per split: ``experiments``, ``sites_expected``,
-    ``sites_complete``, ``experiments_list``); ``plate_groups`` (null, or ``sizes``,
-    ``n_groups``, ``n_experiments``, ``n_orders``, ``chance``, ``chance_with_group``,
+    ``channel_names``, ``channel_tokens``; ``splits`` (per split: ``experiments``,
+    ``sites_expected``, ``sites_complete``, ``experiments_list``); ``plate_groups`` (null, or
+    ``sizes``, ``n_groups``, ``n_experiments``, ``n_orders``, ``chance``, ``chance_with_group``,
     ``gain``, ``group_from_plate_number``, ``text``).
 ``plates.csv``
     One row a plate: ``plate_id, experiment, cell_type, splits`` (joined by +),
@@ -24,7 +24,10 @@ Files in the artifact's folder (encoding UTF-8, CSV with a header line):
 ``sites.csv``
     One row a site, in plate order: ``site_id, plate_id, experiment, well, site, cell_type,
     well_type, treatment, split`` (empty: in none), ``status`` (complete, incomplete, corrupt,
-    missing), ``w{c}_mean, w{c}_focus, w{c}_saturation_share``.
+    missing), ``row`` (table and line), ``path`` (its files, ``{channel}`` standing for one of
+    ``channel_tokens``), ``pixel_digests`` (one a channel, joined by spaces, ``-`` for a blank
+    one), ``counts_digest`` (see digests.py; both empty but for complete sites), ``w{c}_mean,
+    w{c}_focus, w{c}_saturation_share``.
 ``dead_letters.csv``
     One row a file that is missing, cannot be used, or has no table row: ``path`` (relative
     to the screen), ``reason``, ``digest`` (SHA-256 of its bytes; empty where it was not
@@ -46,8 +49,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from components.plate_example_gen.found import DeadLetter, PlateResult, SiteResult
 from components.plate_example_gen.prepare import Prepared
-from components.plate_example_gen.scan import DeadLetter, PlateResult, SiteResult
 from components.plate_example_gen.screen import ScreenError
 from components.plate_example_gen.storage import Storage, StorageError, open_storage
 from trainer.manifest import Shard
@@ -76,7 +79,15 @@ _SITE_COLUMNS = (
     "treatment",
     "split",
     "status",
+    "row",
+    "path",
+    "pixel_digests",
+    "counts_digest",
 )
+#: Columns that are not part of a site's identity.
+_N_FOUND_COLUMNS = 6
+#: Stands for the digest of a blank channel.
+NO_DIGEST = "-"
 _TEXT_COLUMNS = {
     PLATES_NAME: ("plate_id", "experiment", "cell_type", "splits", "outlier"),
     SITES_NAME: tuple(name for name in _SITE_COLUMNS if name != "site"),
@@ -166,8 +177,9 @@ def site_columns(n_channels: int) -> list[str]:
 def site_row(site: SiteResult) -> dict[str, Any]:
     """A row of ``sites.csv``."""
     who = site.identity
-    row: dict[str, Any] = {name: getattr(who, name) for name in _SITE_COLUMNS[:-2]}
-    row |= {"split": site.split, "status": site.status}
+    row: dict[str, Any] = {name: getattr(who, name) for name in _SITE_COLUMNS[:-_N_FOUND_COLUMNS]}
+    row |= {name: getattr(site, name) for name in _SITE_COLUMNS[-_N_FOUND_COLUMNS:]}
+    row["pixel_digests"] = " ".join(digest or NO_DIGEST for digest in site.pixel_digests)
     for c, (mean, focus, share) in enumerate(
         zip(site.mean, site.focus, site.saturation, strict=True), start=1
     ):
@@ -225,6 +237,6 @@ def _sites(plain: list[dict[str, Any]]) -> Iterator[SiteResult]:
     for site in plain:
         site["identity"] = SiteIdentity(**site["identity"])
         site["dead_letters"] = tuple(DeadLetter(**letter) for letter in site["dead_letters"])
-        for name in ("mean", "focus", "saturation"):
+        for name in ("mean", "focus", "saturation", "pixel_digests"):
             site[name] = tuple(site[name])
         yield SiteResult(**site)

@@ -12,13 +12,23 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from components.plate_example_gen import png
 from components.plate_example_gen.config import ScreenConfig
+from components.plate_example_gen.digests import counts_digest, pixel_digests
+from components.plate_example_gen.found import (
+    COMPLETE,
+    CORRUPT,
+    INCOMPLETE,
+    MISSING,
+    DeadLetter,
+    PlateResult,
+    SiteResult,
+)
 from components.plate_example_gen.kernels import histogram
 from components.plate_example_gen.listing import read_ends
 from components.plate_example_gen.measures import focus, mean_and_saturation
@@ -26,10 +36,8 @@ from components.plate_example_gen.screen import Plate, Site, SitePaths, Well
 from components.plate_example_gen.splits import Assignment
 from components.plate_example_gen.storage import Storage, StorageError
 from components.plate_example_gen.unfilter import undo_filters
-from trainer.manifest import Shard
 from trainer.records import SiteIdentity
 
-COMPLETE, INCOMPLETE, CORRUPT, MISSING = "complete", "incomplete", "corrupt", "missing"
 #: ISA-L's level 2 packs real sites within 12 % of zlib's level 6, in 4 ms a site against 75;
 #: libdeflate's fastest level takes 8 to 15 ms and saves 4 %.
 COMPRESSION_LEVEL = 2
@@ -37,47 +45,6 @@ COMPRESSION_LEVEL = 2
 _REMOTE_THREADS = 16
 #: A PNG is never larger than its pixels by more than this (chunks of text beside them).
 _SLACK_BYTES = 1 << 20
-
-
-@dataclass(frozen=True)
-class DeadLetter:
-    """One file, or one missing file, and why its site was left out."""
-
-    path: str
-    reason: str
-    #: SHA-256 of the file's bytes; empty where there is no file.
-    digest: str
-    site_id: str
-    row: str
-
-
-@dataclass(frozen=True)
-class SiteResult:
-    """What was found of one site; measures are empty but for complete sites."""
-
-    identity: SiteIdentity
-    #: Empty where the site's experiment is in no split.
-    split: str
-    status: str
-    #: Mean grey level, focus score and share of saturated pixels, one entry a channel.
-    mean: tuple[float, ...] = ()
-    focus: tuple[float, ...] = ()
-    saturation: tuple[float, ...] = ()
-    dead_letters: tuple[DeadLetter, ...] = ()
-
-
-@dataclass
-class PlateResult:
-    """Everything known about a plate after reading it, but its pixels."""
-
-    plate_id: str
-    experiment: str
-    cell_type: str
-    #: Grey-level counts of all complete sites, [C, 256].
-    histogram: npt.NDArray[np.int64]
-    sites: list[SiteResult] = field(default_factory=list)
-    #: What was written of it, by whoever writes.
-    shards: list[Shard] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -185,6 +152,7 @@ class _SiteReader:
         self._plate, self._assignment = plate, assignment
         self._options, self._storage = options, storage
         self._paths = SitePaths(options.path_template, options.channel_tokens)
+        self._pattern = SitePaths(options.path_template, ("{channel}",))
 
     def read(self, well: Well, site: Site) -> _Read:
         options = self._options
@@ -208,13 +176,23 @@ class _SiteReader:
             return SiteResult(identity, split, INCOMPLETE, dead_letters=tuple(letters)), None, None
         if letters:
             return SiteResult(identity, split, CORRUPT, dead_letters=tuple(letters)), None, None
+        row, path = self._row(site), self._pattern(self._plate, well, site)[0]
         if not options.decode:
-            return SiteResult(identity, split, COMPLETE), None, None
+            return SiteResult(identity, split, COMPLETE, row=row, path=path), None, None
         histogram_CQ = histogram(pixels_CHW)
         mean_C, saturation_C = mean_and_saturation(histogram_CQ)
         focus_C = focus(pixels_CHW, histogram_CQ)
         result = SiteResult(
-            identity, split, COMPLETE, _floats(mean_C), _floats(focus_C), _floats(saturation_C)
+            identity,
+            split,
+            COMPLETE,
+            _floats(mean_C),
+            _floats(focus_C),
+            _floats(saturation_C),
+            row=row,
+            path=path,
+            pixel_digests=pixel_digests(pixels_CHW, histogram_CQ),
+            counts_digest=counts_digest(histogram_CQ),
         )
         record = self._encode(identity, pixels_CHW, histogram_CQ) if split else None
         return result, histogram_CQ, record
@@ -282,8 +260,10 @@ class _SiteReader:
     def _letter(
         self, path: str, reason: str, digest: str, identity: SiteIdentity, site: Site
     ) -> DeadLetter:
-        row = f"{self._options.tables[site.table]} line {site.line}"
-        return DeadLetter(path, reason, digest, identity.site_id, row)
+        return DeadLetter(path, reason, digest, identity.site_id, self._row(site))
+
+    def _row(self, site: Site) -> str:
+        return f"{self._options.tables[site.table]} line {site.line}"
 
 
 def _reason(error: Exception) -> str:

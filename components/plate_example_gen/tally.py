@@ -9,9 +9,7 @@ from typing import Any
 import numpy as np
 
 from components.plate_example_gen.config import QualityConfig
-from components.plate_example_gen.measures import mean_and_saturation, percentile, robust_z
-from components.plate_example_gen.prepare import Prepared
-from components.plate_example_gen.scan import (
+from components.plate_example_gen.found import (
     COMPLETE,
     CORRUPT,
     INCOMPLETE,
@@ -19,6 +17,8 @@ from components.plate_example_gen.scan import (
     DeadLetter,
     PlateResult,
 )
+from components.plate_example_gen.measures import mean_and_saturation, percentile, robust_z
+from components.plate_example_gen.prepare import Prepared
 from trainer import schema
 
 #: Plates of an experiment below which none of them can be called an outlier.

@@ -20,6 +20,7 @@ from components.report.data import (
     Training,
 )
 from components.report.evidence import read_screen_quality
+from components.report.leaks import leak_tests
 from components.report.verdict import join
 from trainer import schema
 from trainer.artifact import Trained, read_description
@@ -68,6 +69,7 @@ def collect(sources: ReportSources, out_dir: Path, run: RunFacts) -> ReportData:
         "run": run,
     }
     if not sources.predictions:
+        common["leaks"] = leak_tests(sources.leaks, sources.config, None)
         note = "This run has no predictions: it ended before them, and no accuracy is known."
         common["notes"] = (note, *notes)
         return ReportData("training", training=_training(trained), **common)
@@ -95,6 +97,7 @@ def _training_page(
         experiments=scores.experiments(table, expected, cell_types),
         cell_types=scores.cell_types(table),
         ladder=scores.ladder(table, top),
+        leaks=leak_tests(sources.leaks, sources.config, top),
         other_splits=scores.other_splits(table),
         blessing=read_blessing(sources.evaluation, sources.blessing),
         restoration=Restoration(channels, _protocol(trained), n_plates),

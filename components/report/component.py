@@ -6,7 +6,7 @@ from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import component_spec, standard_artifacts
 
-from components.artifacts import PlatewiseReport, QualityControl
+from components.artifacts import LeakAudit, PlatewiseReport, QualityControl
 from components.report.executor import PlateReportExecutor
 
 
@@ -32,6 +32,7 @@ class PlateReportSpec(component_spec.ComponentSpec):
         "blessing": component_spec.ChannelParameter(
             type=standard_artifacts.ModelBlessing, optional=True
         ),
+        "leaks": component_spec.ChannelParameter(type=LeakAudit, optional=True),
     }
     OUTPUTS = {  # noqa: RUF012
         "report": component_spec.ChannelParameter(type=PlatewiseReport),
@@ -48,7 +49,7 @@ class PlateReport(base_component.BaseComponent):
     ----------
     examples, quality, transform_graph, model, predictions
         What every run has.
-    model_run, evaluation, blessing
+    model_run, evaluation, blessing, leaks
         What a training run has too.
     config_json
         The run's configuration, JSON; shown on the page.
@@ -69,6 +70,7 @@ class PlateReport(base_component.BaseComponent):
         model_run: types.BaseChannel | None = None,
         evaluation: types.BaseChannel | None = None,
         blessing: types.BaseChannel | None = None,
+        leaks: types.BaseChannel | None = None,
         config_json: str = "{}",
         code_digest: str = "",
     ) -> None:
@@ -81,6 +83,7 @@ class PlateReport(base_component.BaseComponent):
             model_run=model_run,
             evaluation=evaluation,
             blessing=blessing,
+            leaks=leaks,
             config_json=config_json,
             code_digest=code_digest,
             report=types.Channel(type=PlatewiseReport),

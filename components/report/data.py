@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from trainer.leaks import AuditTest
 from trainer.metrics.intervals import Proportion
 
 Kind = Literal["training", "scoring"]
@@ -236,6 +237,7 @@ class ReportSources:
     predictions: str = ""
     evaluation: str = ""
     blessing: str = ""
+    leaks: str = ""
     #: Nested configuration of the run.
     config: Mapping[str, Any] = field(default_factory=dict)
 
@@ -264,6 +266,8 @@ class ReportData:
     other_splits: tuple[SplitScore, ...] = ()
     blessing: Blessing = Blessing(None)
     quality: Quality = Quality()
+    #: Tests of the leak audit; empty where it did not run.
+    leaks: tuple[AuditTest, ...] = ()
     restoration: Restoration = Restoration()
     training: Training = Training()
     scoring: Scoring | None = None

@@ -29,6 +29,9 @@ Keys, all of them always there; ``null`` means not known or not measured. Shares
     ``sites_expected``, ``sites_used``, ``sites_missing``, ``sites_incomplete``,
     ``sites_corrupt``, ``n_dead_letters``, ``reasons``, ``outlier_plates``, ``plate_group_leak``,
     ``warnings``, ``plates``, ``dead_letters`` (the first ones), ``splits``.
+``leak_audit``
+    Tests of the audit: ``key``, ``outcome`` (``"pass"``, ``"note"``, ``"warn"``, ``"fail"``,
+    ``"untested"``), ``text``, ``n_found``, ``found``, ``facts``.
 ``denoiser``
     ``protocol``, ``n_plates`` and ``channels`` (PSNR in dB, SSIM).
 ``training``
@@ -74,6 +77,7 @@ def metrics(data: ReportData) -> dict[str, Any]:
         "other_splits": [dataclasses.asdict(s) for s in data.other_splits],
         "blessing": dataclasses.asdict(data.blessing),
         "quality": _quality(data),
+        "leak_audit": [dataclasses.asdict(test) for test in data.leaks],
         "denoiser": _denoiser(data),
         "training": dataclasses.asdict(data.training),
         "scoring": None if data.scoring is None else dataclasses.asdict(data.scoring),

@@ -21,6 +21,18 @@ from components.report.verdict import THIN, count, headline_sentence, percent
 from trainer.metrics.intervals import Proportion
 
 _TEMPLATES = Path(__file__).parent / "templates"
+#: Key of a test of the leak audit -> its name on the page.
+LEAK_NAMES = {
+    "experiments": "Experiments in two parts",
+    "wells": "Wells in two parts",
+    "sites": "Sites in two parts",
+    "pixels": "One image under two names",
+    "copies": "Flipped or turned copies",
+    "repeats": "Images counted twice",
+    "groups": "Treatments that always share a plate",
+    "position": "Well position tells the treatment",
+    "shuffled": "Training on shuffled labels",
+}
 #: Columns of a history that are no curves for this page; ``metrics.json`` has them all.
 _NOT_DRAWN = ("epoch", "step", "gradient_norm")
 
@@ -48,6 +60,7 @@ def render_page(data: ReportData) -> str:
         "columns": charts.columns,
         "count": count,
         "anchor": anchor,
+        "leak_names": LEAK_NAMES,
     }
     style, script = _asset("page.css"), _asset("page.js")
     return environment.get_template("page.html.j2").render(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from components.evaluator import results
+from components.leak_audit import files as leak_files
 from components.plate_example_gen.storage import open_storage
 from components.report.blessing import VERDICTS
 from components.report.collect import DESCRIPTIONS, collect
@@ -32,6 +33,7 @@ _NEEDED: dict[str, Sequence[str] | None] = {
     "predictions": None,
     "evaluation": (results.FILE_NAME,),
     "blessing": tuple(VERDICTS),
+    "leaks": (leak_files.FILE_NAME,),
 }
 
 

@@ -21,10 +21,11 @@ from trainer.strict import ConfigError
 
 _DESCRIPTION = """\
 Read a screen's tables and images and say what is wrong with it: rows without files and
-files without rows, incomplete and corrupt sites, leaks between splits. Nothing is written.
+files without rows, incomplete and corrupt sites, leaks between splits (shared wells, the same
+image under two names, treatments told by plate or position). Nothing is written.
 Every image is decoded; --quality.decode false looks at headers alone, which is faster.
-Exits with 1 when the share of unusable sites is above [quality]'s threshold or the tables
-cannot be used."""
+Exits with 1 when the share of unusable sites is above [quality]'s threshold, the tables
+cannot be used, or the leak audit fails ([leaks] says how strict it is)."""
 
 
 def add_parser(commands: Any) -> None:
@@ -53,6 +54,7 @@ def execute(args: argparse.Namespace) -> int:
     config = load_config(args, root)
 
     def work(terminal: Terminal) -> int:
+        from components.leak_audit.check import with_audit
         from components.plate_example_gen.check import check_screen
 
         try:
@@ -60,6 +62,7 @@ def execute(args: argparse.Namespace) -> int:
                 report = check_screen(
                     config.screen, config.splits, config.quality, config.beam.extra_args
                 )
+                report = with_audit(report, config.leaks)
         except PlatewiseError as error:
             if args.json:
                 print(json.dumps(_unreadable(config.screen.root, error)), file=terminal.out)

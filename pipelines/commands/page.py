@@ -26,6 +26,7 @@ _SOURCES = {
     "predictions": (("PlatePredictor", "predictions"),),
     "evaluation": (("PlateEvaluator", "evaluation"),),
     "blessing": (("PlateEvaluator", "blessing"),),
+    "leaks": (("PlateLeakAudit", "leaks"),),
 }
 
 

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.e2e
 
 STEPS = [
     "PlateExampleGen",
+    "PlateLeakAudit",
     "PlateTransform",
     "PlateTrainer",
     "PlatePredictor",

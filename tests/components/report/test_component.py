@@ -12,7 +12,7 @@ pytest.importorskip("tfx")
 from tfx import types
 from tfx.types import standard_artifacts
 
-from components.artifacts import PlatewiseReport, QualityControl
+from components.artifacts import LeakAudit, PlatewiseReport, QualityControl
 from components.report.component import PlateReport
 from components.report.executor import PlateReportExecutor
 from trainer.manifest import Manifest, write_manifest
@@ -26,6 +26,7 @@ INPUTS = {
     "model_run": standard_artifacts.ModelRun,
     "evaluation": standard_artifacts.ModelEvaluation,
     "blessing": standard_artifacts.ModelBlessing,
+    "leaks": LeakAudit,
 }
 
 

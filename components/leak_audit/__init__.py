@@ -1,0 +1,1 @@
+"""LeakAudit: what could let a score look better than what was learnt."""
