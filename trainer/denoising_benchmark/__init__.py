@@ -26,6 +26,7 @@ from trainer.denoising_benchmark.evaluate import (
 )
 from trainer.denoising_benchmark.fields import captured_pairs, rxrx1_fields, simulated_fields
 from trainer.denoising_benchmark.gates import GateResult, check_gates
+from trainer.denoising_benchmark.methods import classical_methods, noise_of
 from trainer.denoising_benchmark.summary import best_classical, gain_db, paired_bootstrap, select
 from trainer.denoising_benchmark.tables import channel_table, gate_table, table
 
@@ -47,9 +48,11 @@ __all__ = [
     "captured_pairs",
     "channel_table",
     "check_gates",
+    "classical_methods",
     "evaluate",
     "gain_db",
     "gate_table",
+    "noise_of",
     "noisy_method",
     "paired_bootstrap",
     "rxrx1_fields",
