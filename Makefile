@@ -67,6 +67,10 @@ golden: setup  ## Write tests/golden anew from what is compiled now; read the di
 bench: setup  ## Measure ingest, Transform, trainer feed and evaluation against peers; print ratios
 	$(BIN)/python infra/bench
 
+.PHONY: bench-denoise
+bench-denoise: setup  ## Measure filters, and a model (MODEL=DIR), on every noise; print tables and gates
+	$(BIN)/python infra/bench/bench_denoise.py $(if $(MODEL),--model $(MODEL)) $(BENCH)
+
 lock: setup  ## Resolve requirements.lock anew (pyproject.toml + infra/lock/overrides.txt)
 	sh infra/lock/lock.sh --upgrade
 	sh infra/docker/lock.sh

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pipelines.commands import (
     check,
     compile,
+    denoise,
     fetch,
     predict,
     report,
@@ -48,7 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    local = (simulate, check, run, predict, report)
+    local = (simulate, check, run, predict, denoise, report)
     for module in (*local, compile, submit, schedule, status, fetch):
         module.add_parser(commands)
     return parser
