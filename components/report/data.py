@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from components.evaluator.wells import WellMeasures
 from trainer.metrics.intervals import Proportion
 
 Kind = Literal["training", "scoring"]
@@ -62,6 +63,8 @@ class Rung:
     value: float | None
     score: Proportion | None = None
     headline: bool = False
+    #: It exploits the layout of the plates: no headline, no threshold.
+    uses_layout: bool = False
 
 
 @dataclass(frozen=True)
@@ -262,6 +265,8 @@ class ReportData:
     cell_types: tuple[SliceScore, ...] = ()
     ladder: tuple[Rung, ...] = ()
     other_splits: tuple[SplitScore, ...] = ()
+    #: Ladder by experiment, and calibration.
+    wells: WellMeasures = field(default_factory=WellMeasures)
     blessing: Blessing = Blessing(None)
     quality: Quality = Quality()
     restoration: Restoration = Restoration()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from components.evaluator import results
+from components.evaluator.wells import CALIBRATION_FILE, LADDER_FILE
 from components.plate_example_gen.storage import open_storage
 from components.report.blessing import VERDICTS
 from components.report.collect import DESCRIPTIONS, collect
@@ -30,7 +31,7 @@ _NEEDED: dict[str, Sequence[str] | None] = {
     "model": DESCRIPTIONS,
     "model_run": DESCRIPTIONS,
     "predictions": None,
-    "evaluation": (results.FILE_NAME,),
+    "evaluation": (results.FILE_NAME, LADDER_FILE, CALIBRATION_FILE),
     "blessing": tuple(VERDICTS),
 }
 
