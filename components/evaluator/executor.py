@@ -20,6 +20,7 @@ from components.evaluator.config import THRESHOLDS, EvaluationConfig
 from components.evaluator.eval_config import build_eval_config
 from components.evaluator.results import FILE_NAME, Evaluation
 from components.evaluator.verdict import judge
+from components.evaluator.wells import measure_wells, to_files
 from components.worker_errors import worker_errors
 from trainer import schema
 from trainer.manifest import Manifest, open_binary, read_manifest, verify
@@ -68,6 +69,9 @@ class PlateEvaluatorExecutor(PortableBeamExecutor, stock.Executor):
             }
             with worker_errors():
                 super().Do(inputs, output_dict, properties)
+        measures = measure_wells(folder, manifest)
+        for name, text in to_files(measures).items():
+            io_utils.write_string_file(os.path.join(evaluation_uri, name), text)
         expected = manifest.expected_sites.get(schema.SPLIT_EVAL, {})
         evaluation = judge(evaluation_uri, config, n_classes, has_baseline, expected)
         io_utils.write_string_file(os.path.join(evaluation_uri, FILE_NAME), evaluation.to_json())

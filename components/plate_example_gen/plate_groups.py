@@ -10,17 +10,12 @@ headline must not use it. Only the tables are needed to see it.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
 from components.plate_example_gen.screen import Screen
 from trainer import schema
-
-#: A plate belongs to a group if it shares at least this part of its treatments with it.
-_SHARED = 0.5
-#: Wells that must agree with their plate's group before the groups are called fixed.
-_FIXED = 0.9
-#: A layout with more groups than this is drawn at random, plate by plate.
-_MOST_GROUPS = 64
+from trainer.plate_groups import fixed_groups
 
 
 @dataclass(frozen=True)
@@ -62,10 +57,9 @@ class PlateGroups:
 def find_plate_groups(screen: Screen) -> PlateGroups | None:
     """Fixed groups in the labelled plates of a screen; None where there are none.
 
-    Plates are gathered by the treatments they share, across experiments; a group has to
-    appear in at least two experiments, and a plate with all treatments reveals nothing.
+    How they are found: :func:`trainer.plate_groups.fixed_groups`.
     """
-    plates: dict[tuple[str, str], set[str]] = {}
+    plates: dict[tuple[str, str], set[Hashable]] = {}
     for plate in screen.plates:
         treatments = {
             well.treatment
@@ -74,21 +68,11 @@ def find_plate_groups(screen: Screen) -> PlateGroups | None:
         }
         if treatments:
             plates[plate.experiment, plate.plate] = treatments
-    members = _gather(plates)
-    if members is None or not 1 < len(members) <= _MOST_GROUPS:
+    groups = fixed_groups(plates)
+    if groups is None:
         return None
-    if any(len({experiment for experiment, _ in keys}) < 2 for keys in members):
-        return None
-    group_of_plate = {key: index for index, keys in enumerate(members) for key in keys}
-    group_of = _group_of_treatments(plates, group_of_plate)
+    group_of, group_of_plate = groups.of_treatment, groups.of_plate
     n_wells = sum(len(treatments) for treatments in plates.values())
-    agree = sum(
-        group_of[treatment] == group_of_plate[key]
-        for key, treatments in plates.items()
-        for treatment in treatments
-    )
-    if agree < _FIXED * n_wells:
-        return None
     sizes = Counter(group_of.values())
     known = sum(len(t) / sizes[group_of_plate[key]] for key, t in plates.items()) / n_wells
     return PlateGroups(
@@ -96,50 +80,21 @@ def find_plate_groups(screen: Screen) -> PlateGroups | None:
         n_experiments=len({experiment for experiment, _ in plates}),
         n_plates=len(plates),
         n_orders=_n_orders(group_of_plate),
-        purity=agree / n_wells,
+        purity=groups.purity,
         chance=1 / len(group_of),
         chance_with_group=known,
         group_from_plate_number=_told_by_number(group_of_plate),
     )
 
 
-def _gather(plates: dict[tuple[str, str], set[str]]) -> list[list[tuple[str, str]]] | None:
-    """Plates with the same treatments, together; None as soon as they are too many."""
-    gathered: list[set[str]] = []
-    members: list[list[tuple[str, str]]] = []
-    for key, treatments in plates.items():
-        shared = [len(treatments & group) / len(treatments) for group in gathered]
-        best = max(range(len(shared)), key=shared.__getitem__, default=-1)
-        if best >= 0 and shared[best] >= _SHARED:
-            gathered[best] |= treatments
-            members[best].append(key)
-        else:
-            gathered.append(set(treatments))
-            members.append([key])
-        if len(gathered) > _MOST_GROUPS:
-            return None
-    return members
-
-
-def _group_of_treatments(
-    plates: dict[tuple[str, str], set[str]], group_of_plate: dict[tuple[str, str], int]
-) -> dict[str, int]:
-    """Group in which each treatment stands most often."""
-    votes: dict[str, Counter[int]] = defaultdict(Counter)
-    for key, treatments in plates.items():
-        for treatment in treatments:
-            votes[treatment][group_of_plate[key]] += 1
-    return {treatment: vote.most_common(1)[0][0] for treatment, vote in votes.items()}
-
-
-def _n_orders(group_of_plate: dict[tuple[str, str], int]) -> int:
+def _n_orders(group_of_plate: Mapping[tuple[str, str], int]) -> int:
     orders: dict[str, list[tuple[str, int]]] = defaultdict(list)
     for (experiment, plate), group in group_of_plate.items():
         orders[experiment].append((plate, group))
     return len({tuple(sorted(order)) for order in orders.values()})
 
 
-def _told_by_number(group_of_plate: dict[tuple[str, str], int]) -> float:
+def _told_by_number(group_of_plate: Mapping[tuple[str, str], int]) -> float:
     """Share of plates that the plates of the same number elsewhere vote right."""
     votes: dict[str, Counter[int]] = defaultdict(Counter)
     for (_, plate), group in group_of_plate.items():

@@ -22,6 +22,7 @@ from components.report.data import (
 from components.report.evidence import read_screen_quality
 from components.report.leaks import leak_tests
 from components.report.verdict import join
+from components.report.wells import layout_rungs, read_measures
 from trainer import schema
 from trainer.artifact import Trained, read_description
 from trainer.errors import PlatewiseError
@@ -90,14 +91,16 @@ def _training_page(
     cell_types = {p.experiment: p.cell_type for p in quality.plates}
     top = scores.headline(table, len(classes))
     names = manifest.channel_names if manifest else ()
+    measures = read_measures(sources.evaluation)
     channels, n_plates = restoration.restoration(table, names)
     return ReportData(
         "training",
         headline=top,
         experiments=scores.experiments(table, expected, cell_types),
         cell_types=scores.cell_types(table),
-        ladder=scores.ladder(table, top),
         leaks=leak_tests(sources.leaks, sources.config, top),
+        ladder=(*scores.ladder(table, top), *layout_rungs(measures.ladder)),
+        wells=measures,
         other_splits=scores.other_splits(table),
         blessing=read_blessing(sources.evaluation, sources.blessing),
         restoration=Restoration(channels, _protocol(trained), n_plates),

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from trainer.leaks import AuditTest
+from components.evaluator.wells import WellMeasures
 from trainer.metrics.intervals import Proportion
 
 Kind = Literal["training", "scoring"]
@@ -63,6 +64,8 @@ class Rung:
     value: float | None
     score: Proportion | None = None
     headline: bool = False
+    #: It exploits the layout of the plates: no headline, no threshold.
+    uses_layout: bool = False
 
 
 @dataclass(frozen=True)
@@ -264,6 +267,8 @@ class ReportData:
     cell_types: tuple[SliceScore, ...] = ()
     ladder: tuple[Rung, ...] = ()
     other_splits: tuple[SplitScore, ...] = ()
+    #: Ladder by experiment, and calibration.
+    wells: WellMeasures = field(default_factory=WellMeasures)
     blessing: Blessing = Blessing(None)
     quality: Quality = Quality()
     #: Tests of the leak audit; empty where it did not run.

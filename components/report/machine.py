@@ -19,10 +19,18 @@ Keys, all of them always there; ``null`` means not known or not measured. Shares
 ``experiments``
     Worst first: ``experiment``, ``cell_type``, ``accuracy_per_well``, ``low``, ``high``,
     ``n_wells``, ``top5_per_well``, ``accuracy_per_site``, ``site_low``, ``site_high``,
-    ``n_sites`` and ``plates`` (``plate_id``, ``accuracy_per_well``, ``low``, ``high``,
+    ``n_sites``, ``ladder`` (rung -> ``accuracy``, ``low``, ``high``, ``n``, ``uses_layout``)
+    and ``plates`` (``plate_id``, ``accuracy_per_well``, ``low``, ``high``,
     ``n_wells``, ``sites``: site number -> ``accuracy``, ``n``).
 ``cell_types``, ``ladder``, ``other_splits``
-    As on the page.
+    As on the page; a rung of the ladder that exploits the layout says ``uses_layout``.
+``layout``
+    What those rungs were made from: ``group_sizes``, ``plates_guessed``, ``copies``,
+    ``n_training_plates``.
+``calibration``
+    ``before`` and ``after`` temperature scaling (``ece`` with interval, ``ece_equal_mass``,
+    ``brier``, ``negative_log_likelihood``, ...), the same by experiment, ``temperature`` for new
+    plates, ``temperatures`` of the experiments and how they were ``fitted_on``; or ``null``.
 ``blessing``
     ``blessed`` (true, false or null), ``reasons``, ``gates``.
 ``quality``
@@ -56,13 +64,15 @@ from typing import Any
 
 from components.report.data import PlateScore, ReportData, SliceScore
 from components.report.verdict import headline_sentence
+from components.report.wells import ladder_entry, ladder_facts
 
 FORMAT = 1
 
 
 def metrics(data: ReportData) -> dict[str, Any]:
     """The mapping that ``metrics.json`` holds."""
-    experiments = [_slice(e) for e in data.experiments]
+    climbed = data.wells.ladder
+    experiments = [_slice(e) | {"ladder": ladder_entry(e, climbed)} for e in data.experiments]
     seen = [e for e in experiments if e["accuracy_per_well"] is not None]
     worst = min(seen, key=lambda e: (e["accuracy_per_well"], e["experiment"]), default=None)
     plain = {
@@ -74,6 +84,8 @@ def metrics(data: ReportData) -> dict[str, Any]:
         "experiments": experiments,
         "cell_types": [_slice(e, "cell_type") for e in data.cell_types],
         "ladder": [dataclasses.asdict(r) for r in data.ladder],
+        "layout": ladder_facts(climbed),
+        "calibration": data.wells.calibration and data.wells.calibration.plain(),
         "other_splits": [dataclasses.asdict(s) for s in data.other_splits],
         "blessing": dataclasses.asdict(data.blessing),
         "quality": _quality(data),

@@ -17,8 +17,12 @@ from markupsafe import Markup
 
 from components.report import charts
 from components.report.data import ReportData, SliceScore
+from components.report.reliability import diagram
 from components.report.verdict import THIN, count, headline_sentence, percent
-from trainer.metrics.intervals import Proportion
+from components.report.wells import NAMES, with_ladder
+from trainer.metrics.calibrated import CalibrationScores
+from trainer.metrics.intervals import Proportion, accuracy
+from trainer.metrics.ladder import USES_LAYOUT
 
 _TEMPLATES = Path(__file__).parent / "templates"
 #: Key of a test of the leak audit -> its name on the page.
@@ -50,6 +54,7 @@ def render_page(data: ReportData) -> str:
         "percent": percent,
         "csv_percent": csv_percent,
         "interval": interval,
+        "ece_interval": ece_interval,
         "decibel": _decibel,
         "duration": duration,
         "gain": gain,
@@ -61,6 +66,11 @@ def render_page(data: ReportData) -> str:
         "count": count,
         "anchor": anchor,
         "leak_names": LEAK_NAMES,
+        "diagram": diagram,
+        "with_ladder": with_ladder,
+        "rung_names": NAMES,
+        "layout_rungs": USES_LAYOUT,
+        "nothing": accuracy([]),
     }
     style, script = _asset("page.css"), _asset("page.js")
     return environment.get_template("page.html.j2").render(
@@ -137,6 +147,13 @@ def interval(score: Proportion) -> str:
     if score.low is None or score.high is None:
         return "n/a"
     return f"{100 * score.low:.1f} to {100 * score.high:.1f}"
+
+
+def ece_interval(scores: CalibrationScores) -> str:
+    """``3.1 to 8.0`` in per cent; a dash where it is not known."""
+    if scores.ece_low is None or scores.ece_high is None:
+        return "n/a"
+    return f"{100 * scores.ece_low:.1f} to {100 * scores.ece_high:.1f}"
 
 
 def csv_percent(share: float | None) -> str:

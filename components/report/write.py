@@ -11,6 +11,7 @@ from typing import Any
 
 from components.evaluator import results
 from components.leak_audit import files as leak_files
+from components.evaluator.wells import CALIBRATION_FILE, LADDER_FILE
 from components.plate_example_gen.storage import open_storage
 from components.report.blessing import VERDICTS
 from components.report.collect import DESCRIPTIONS, collect
@@ -31,7 +32,7 @@ _NEEDED: dict[str, Sequence[str] | None] = {
     "model": DESCRIPTIONS,
     "model_run": DESCRIPTIONS,
     "predictions": None,
-    "evaluation": (results.FILE_NAME,),
+    "evaluation": (results.FILE_NAME, LADDER_FILE, CALIBRATION_FILE),
     "blessing": tuple(VERDICTS),
     "leaks": (leak_files.FILE_NAME,),
 }
