@@ -10,6 +10,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from trainer.denoiser_config import DenoiserDesign
 from trainer.input_config import AugmentConfig, NoiseConfig, require
 from trainer.input_config import NormalizerConfig as NormalizerConfig
 from trainer.schema import N_CHANNELS
@@ -33,6 +34,7 @@ class ModelConfig:
     #: Space-to-depth factor in front of the U-Net, and its widths per level.
     space_to_depth: int = 2
     denoiser_widths: tuple[int, ...] = (64, 128, 256)
+    denoiser_design: DenoiserDesign = field(default_factory=DenoiserDesign)
     #: ``"tiny"`` is our own small network; any other name is a keras.applications class.
     backbone: str = "EfficientNetV2B0"
     #: Widths of the tiny network's stages.
