@@ -56,7 +56,7 @@ class NoiseFront(keras.layers.Layer):
         repair_BHWC = (1.0 - keep_BHWC) * (fill_BHWC - image_BHWC)
         filled_BHWC = image_BHWC + repair_BHWC
         noise_BHWC = _noise_level(filled_BHWC)
-        local_BHWC = tf.nn.avg_pool2d(filled_BHWC, _NOISE_WINDOW_PX, 1, "SAME")
+        local_BHWC = _box_mean(filled_BHWC)
         features = [
             # arcsinh: linear in small differences, logarithmic in large ones.
             tf.asinh((filled_BHWC - local_BHWC) / noise_BHWC),
@@ -103,8 +103,31 @@ def _noise_level(image_BHWC: tf.Tensor) -> tf.Tensor:
     padded = tf.pad(image_BHWC, ((0, 0), (0, 1), (0, 1), (0, 0)), "REFLECT")
     rows = padded[:, 1:] - padded[:, :-1]
     detail_BHWC = (rows[:, :, 1:] - rows[:, :, :-1]) / 2.0
-    power_BHWC = tf.nn.avg_pool2d(tf.square(detail_BHWC), _NOISE_WINDOW_PX, 1, "SAME")
-    return tf.sqrt(power_BHWC + _NOISE_FLOOR**2)
+    return tf.sqrt(_box_mean(tf.square(detail_BHWC)) + _NOISE_FLOOR**2)
+
+
+def _box_mean(image_BHWC: tf.Tensor) -> tf.Tensor:
+    """Mean over the noise window, the image mirrored at its edges.
+
+    Sums of 2, 4 and 8 neighbours make up the 15: a pooling op takes 40 times as long on a CPU,
+    longer than the whole network.
+    """
+    radius = _NOISE_WINDOW_PX // 2
+    sums = tf.pad(image_BHWC, ((0, 0), (radius, radius), (radius, radius), (0, 0)), "SYMMETRIC")
+    for axis in (1, 2):
+        sums = _sums_of_15(tf.transpose(sums, (axis, 0, 3 - axis, 3)))
+        sums = tf.transpose(sums, (1, 0, 2, 3) if axis == 1 else (1, 2, 0, 3))
+    return sums / float(_NOISE_WINDOW_PX**2)
+
+
+def _sums_of_15(x: tf.Tensor) -> tf.Tensor:
+    """Sums over windows along the first axis, which gets 14 shorter."""
+    twos = x[1:] + x[:-1]
+    fours = twos[2:] + twos[:-2]
+    eights = fours[4:] + fours[:-4]
+    length = tf.shape(x)[0] - 14
+    parts = (eights, 0), (fours, 8), (twos, 12), (x, 14)
+    return tf.add_n([part[start : start + length] for part, start in parts])
 
 
 def _gaussian(image_BHWC: tf.Tensor) -> tf.Tensor:
