@@ -100,6 +100,53 @@ def protocol_noise(
     return _shot_and_read(raw_BHWC, peak, sigma, seeds[0], seeds[1])
 
 
+def fixed_noise(
+    raw_BHWC: tf.Tensor,
+    seed: tf.Tensor,
+    *,
+    peak_photons: float = 0.0,
+    read_sigma_grey_levels: float = 0.0,
+    impulse_density: float = 0.0,
+    salt_share: float = 0.5,
+    quantise: bool = False,
+) -> tf.Tensor:
+    """Noise of one known level, by the same draws as training's: for benchmarks.
+
+    Parameters
+    ----------
+    raw_BHWC
+        Grey levels, 0..255.
+    seed
+        int32 [2].
+    peak_photons
+        Photons at grey level 255; 0 leaves shot noise out.
+    read_sigma_grey_levels
+        Standard deviation of the read noise.
+    impulse_density, salt_share
+        Share (0..1) of pixels replaced, and the share of those that become 255.
+    quantise
+        Round and clip to 0..255, as a camera does.
+
+    Returns
+    -------
+    tf.Tensor
+        float32 grey levels of the same shape; outside 0..255 too unless ``quantise`` is set.
+    """
+    seeds = tf.random.experimental.stateless_split(seed, 3)
+    noisy_BHWC = tf.cast(raw_BHWC, tf.float32)
+    if peak_photons > 0:
+        rate = peak_photons / MAX_GREY_LEVEL
+        noisy_BHWC = poisson(tf.maximum(noisy_BHWC, 0.0) * rate, seeds[0]) / rate
+    if read_sigma_grey_levels > 0:
+        noisy_BHWC += read_sigma_grey_levels * _normal(tf.shape(noisy_BHWC), seeds[1])
+    if impulse_density > 0:
+        density, share = (tf.constant(x, tf.float32) for x in (impulse_density, salt_share))
+        noisy_BHWC = _impulses(noisy_BHWC, density, share, seeds[2])
+    if quantise:
+        noisy_BHWC = tf.clip_by_value(tf.round(noisy_BHWC), 0.0, MAX_GREY_LEVEL)
+    return noisy_BHWC
+
+
 def poisson(rate: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """One Poisson count for each rate, by inverting the distribution function.
 

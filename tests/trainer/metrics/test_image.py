@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from trainer.metrics.image import psnr_db, ssim
+from trainer.metrics.image import (
+    mean_bias_grey_levels,
+    psnr_db,
+    scale_invariant_psnr_db,
+    ssim,
+)
 
 RNG = np.random.default_rng(2)
 
@@ -60,3 +66,32 @@ def test_shapes_that_differ_are_refused(metric) -> None:
     clean, _ = pair((2, 8, 8, 2))
     with pytest.raises(ValueError, match=r"\(2, 8, 8, 2\) and \(2, 8, 8, 1\)"):
         metric(clean, clean[..., :1])
+
+
+def test_scale_invariant_psnr_is_that_of_the_best_straight_line() -> None:
+    clean, noisy = pair((2, 33, 40, 3))
+    for b, c in np.ndindex(2, 3):
+        x, y = noisy[b, ..., c].ravel().astype(float), clean[b, ..., c].ravel().astype(float)
+        line = stats.linregress(x, y)
+        fitted = line.intercept + line.slope * x
+        expected = peak_signal_noise_ratio(y, fitted, data_range=np.ptp(y))
+        assert scale_invariant_psnr_db(clean, noisy)[b, c] == pytest.approx(expected)
+    stretched = 0.3 * noisy + 17.0
+    np.testing.assert_allclose(
+        scale_invariant_psnr_db(clean, stretched), scale_invariant_psnr_db(clean, noisy)
+    )
+
+
+def test_scale_invariant_psnr_of_constant_images() -> None:
+    clean, _ = pair((1, 8, 8, 1))
+    flat = np.full_like(clean, 7)
+    assert np.isnan(scale_invariant_psnr_db(flat, clean)).all()
+    # A constant says nothing of the image: the best line is the image's mean.
+    expected = 10 * np.log10(np.ptp(clean.astype(float)) ** 2 / clean.astype(float).var())
+    assert scale_invariant_psnr_db(clean, flat)[0, 0] == pytest.approx(expected)
+
+
+def test_bias_is_signed_and_by_channel() -> None:
+    clean, _ = pair((2, 8, 8, 2))
+    shifted = clean + np.array([1.5, -2.0])
+    np.testing.assert_allclose(mean_bias_grey_levels(clean, shifted), [[1.5, -2.0]] * 2)

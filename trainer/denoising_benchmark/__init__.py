@@ -1,0 +1,59 @@
+"""The benchmark of denoisers: every filter and network on the same noise, the same fields.
+
+::
+
+    fields = simulated_fields(SimulationConfig(), n_fields=8)
+    methods = [noisy_method, *classical_methods(), Method.of("ours", denoise)]
+    scores = evaluate(methods, fields, ALL_CASES)
+    print(table(scores), gate_table(check_gates(scores, "ours")))
+
+``denoise`` takes raw grey levels, float32 [1, H, W, C], and returns the same.
+"""
+
+from trainer.denoising_benchmark.cases import ALL_CASES, NO_NOISE, NoiseCase
+from trainer.denoising_benchmark.evaluate import (
+    CAPTURED,
+    CLASSICAL,
+    LEARNED,
+    LOF,
+    NOISY,
+    Denoise,
+    Field,
+    Method,
+    Scores,
+    evaluate,
+    noisy_method,
+)
+from trainer.denoising_benchmark.fields import captured_pairs, rxrx1_fields, simulated_fields
+from trainer.denoising_benchmark.gates import GateResult, check_gates
+from trainer.denoising_benchmark.summary import best_classical, gain_db, paired_bootstrap, select
+from trainer.denoising_benchmark.tables import channel_table, gate_table, table
+
+__all__ = [
+    "ALL_CASES",
+    "CAPTURED",
+    "CLASSICAL",
+    "LEARNED",
+    "LOF",
+    "NOISY",
+    "NO_NOISE",
+    "Denoise",
+    "Field",
+    "GateResult",
+    "Method",
+    "NoiseCase",
+    "Scores",
+    "best_classical",
+    "captured_pairs",
+    "channel_table",
+    "check_gates",
+    "evaluate",
+    "gain_db",
+    "gate_table",
+    "noisy_method",
+    "paired_bootstrap",
+    "rxrx1_fields",
+    "select",
+    "simulated_fields",
+    "table",
+]
