@@ -10,7 +10,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from trainer.denoiser_config import DenoiserDesign
+from trainer.denoiser_config import DenoiserDesign, DenoiserStage
 from trainer.input_config import AugmentConfig, NoiseConfig, require
 from trainer.input_config import NormalizerConfig as NormalizerConfig
 from trainer.schema import N_CHANNELS
@@ -169,10 +169,22 @@ class TrainerConfig:
     noise: NoiseConfig = field(default_factory=NoiseConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    denoiser_stage: DenoiserStage = field(default_factory=DenoiserStage)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     data: DataConfig = field(default_factory=DataConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
     predict: PredictConfig = field(default_factory=PredictConfig)
+
+    def __post_init__(self) -> None:
+        require(
+            self.model.denoiser or self.denoiser_stage.epochs == 0,
+            "denoiser_stage.epochs is above 0, but model.denoiser = false leaves nothing to train",
+        )
+
+    @property
+    def epochs(self) -> int:
+        """Of all stages together."""
+        return self.denoiser_stage.epochs + self.loop.epochs
 
 
 #: Preset name -> values that differ from the defaults above.

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from trainer.bundle import load_bundle
+from trainer.bundle import Bundle, load_bundle
+from trainer.denoising.saved import is_denoiser, model_config, read_denoiser
 from trainer.errors import PlatewiseError
-from trainer.models.denoiser import denoiser_multiple_px
+from trainer.models.denoiser import build_denoiser, denoiser_multiple_px
 
 #: Smallest scale of an image's own normaliser, grey levels; keeps a constant channel finite.
 SCALE_FLOOR_GREY_LEVELS = 0.5
@@ -105,21 +106,40 @@ def own_normaliser(image_BHWC: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def load_denoiser(model: str | os.PathLike[str]) -> ImageDenoiser:
-    """The denoiser of an exported or pushed model, or of the folder that training wrote.
+    """The denoiser of a name or folder.
+
+    Parameters
+    ----------
+    model
+        ``"builtin"``: the channel-wise one that ships, for any fluorescence image; or a folder
+        that ``python -m trainer.denoising`` wrote, an exported or pushed model, or the folder
+        that training wrote.
 
     Raises
     ------
     PlatewiseError
         No model is there, or it was trained without a denoiser.
     """
-    bundle = load_bundle(os.fspath(model))
-    if not bundle.config.model.denoiser:
+    folder = os.fspath(model)
+    if is_denoiser(folder):
+        network, fit = read_denoiser(folder)
+        return ImageDenoiser(network, 0, denoiser_multiple_px(model_config(fit)))
+    bundle = load_bundle(folder)
+    config = bundle.config.model
+    if not config.denoiser:
         raise PlatewiseError(
-            f"the model in {os.fspath(model)} was trained with model.denoiser = false; take one "
-            "that has a denoiser"
+            f"the model in {folder} was trained with model.denoiser = false; take one that has "
+            'a denoiser, or "builtin"'
         )
+    channelwise = config.denoiser_design.mode == "channelwise"
     return ImageDenoiser(
-        network=bundle.model.get_layer("denoiser"),
-        n_channels=bundle.config.model.n_channels,
-        multiple_px=denoiser_multiple_px(bundle.config.model),
+        network=_of_any_channels(bundle) if channelwise else bundle.model.get_layer("denoiser"),
+        n_channels=0 if channelwise else config.n_channels,
+        multiple_px=denoiser_multiple_px(config),
     )
+
+
+def _of_any_channels(bundle: Bundle) -> keras.Model:
+    free = build_denoiser(bundle.config.model, any_channels=True)
+    free.set_weights(bundle.model.get_layer("denoiser").get_weights())
+    return free

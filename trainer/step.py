@@ -7,6 +7,7 @@ run repeats what the killed one would have done. Shapes are static.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -15,7 +16,7 @@ import tensorflow as tf
 from trainer import augment, schema
 from trainer.config import TrainerConfig
 from trainer.geometry import grey_image
-from trainer.losses import joint_loss
+from trainer.losses import joint_loss, stage_loss
 from trainer.noise import add_noise
 from trainer.normalize import normalise_image
 from trainer.strict import ConfigError
@@ -23,6 +24,8 @@ from trainer.strict import ConfigError
 #: Keys of the scalars that every step gives beside the loss terms.
 LOSS = "loss"
 ACCURACY = "accuracy"
+#: Loss of the stage in which the denoiser trains alone.
+STAGE = "denoiser_stage"
 GRADIENT_NORM = "gradient_norm"
 #: Mean over replicas of what each host asked for when it started the step.
 ASKED = "asked"
@@ -44,6 +47,8 @@ class TrainStep:
         Noise, augmentation, loss, clipping, seed.
     n_classes
         K.
+    stage_steps
+        Steps before this one train the denoiser alone.
     """
 
     def __init__(
@@ -53,10 +58,13 @@ class TrainStep:
         optimizer: keras.optimizers.Optimizer,
         config: TrainerConfig,
         n_classes: int,
+        stage_steps: int = 0,
     ) -> None:
         self._strategy, self._model, self._optimizer = strategy, model, optimizer
         self._config, self._n_classes = config, n_classes
-        self._compiled = tf.function(self._all_replicas, autograph=False)
+        self._stage_steps = stage_steps
+        self._joint = tf.function(self._on_all(self._one_replica), autograph=False)
+        self._denoise = tf.function(self._on_all(self._one_replica_denoises), autograph=False)
 
     def __call__(self, element: Any, step: int, asked: float | None = None) -> dict[str, tf.Tensor]:
         """Update the weights; returns scalars averaged over replicas, not yet fetched.
@@ -65,16 +73,20 @@ class TrainStep:
         learn of it after the same step.
         """
         words = () if asked is None else (tf.constant(asked, tf.float32),)
-        return self._compiled(element, tf.constant(step, tf.int32), *words)
+        compiled = self._denoise if step < self._stage_steps else self._joint
+        return compiled(element, tf.constant(step, tf.int32), *words)
 
-    def _all_replicas(
-        self, element: Any, step: tf.Tensor, asked: tf.Tensor | None = None
-    ) -> dict[str, tf.Tensor]:
-        per_replica = self._strategy.run(self._one_replica, args=(element, step, asked))
-        return {
-            name: self._strategy.reduce(tf.distribute.ReduceOp.MEAN, value, axis=None)
-            for name, value in per_replica.items()
-        }
+    def _on_all(self, one_replica: Callable[..., dict[str, tf.Tensor]]) -> Callable[..., Any]:
+        def all_replicas(
+            element: Any, step: tf.Tensor, asked: tf.Tensor | None = None
+        ) -> dict[str, tf.Tensor]:
+            per_replica = self._strategy.run(one_replica, args=(element, step, asked))
+            return {
+                name: self._strategy.reduce(tf.distribute.ReduceOp.MEAN, value, axis=None)
+                for name, value in per_replica.items()
+            }
+
+        return all_replicas
 
     def _one_replica(
         self, element: dict[str, tf.Tensor], step: tf.Tensor, asked: tf.Tensor | None
@@ -91,7 +103,29 @@ class TrainStep:
             loss, terms = joint_loss(
                 outputs, target_BK, clean_BHWC, self._config.loss, clean_logits_BK
             )
-        variables = trained_variables(self._model, self._config)
+        norm = self._update(tape, loss, trained_variables(self._model, self._config))
+        right_B = tf.equal(tf.argmax(outputs["logits"], -1), tf.argmax(target_BK, -1))
+        accuracy = tf.reduce_mean(tf.cast(right_B, tf.float32))
+        scalars = {LOSS: loss, **terms, ACCURACY: accuracy, GRADIENT_NORM: norm}
+        return scalars if asked is None else scalars | {ASKED: asked}
+
+    def _one_replica_denoises(
+        self, element: dict[str, tf.Tensor], step: tf.Tensor, asked: tf.Tensor | None
+    ) -> dict[str, tf.Tensor]:
+        """The stage before: no label is looked at, and the classifier stays as it was made."""
+        replica_id = tf.distribute.get_replica_context().replica_id_in_sync_group
+        clean_BHWC, noisy_BHWC, _ = self.prepare(element, self._seeds(step, replica_id))
+        denoiser = self._model.get_layer("denoiser")
+        with tf.GradientTape() as tape:
+            denoised_BHWC = denoiser(noisy_BHWC, training=True)
+            loss = stage_loss(denoised_BHWC, clean_BHWC, self._config.denoiser_stage)
+        norm = self._update(tape, loss, list(denoiser.trainable_variables))
+        scalars = {LOSS: loss, STAGE: loss, GRADIENT_NORM: norm}
+        return scalars if asked is None else scalars | {ASKED: asked}
+
+    def _update(self, tape: tf.GradientTape, loss: tf.Tensor, variables: list[Any]) -> tf.Tensor:
+        """Move the variables; returns the norm of the gradient before it was clipped."""
+        replica = tf.distribute.get_replica_context()
         # Zeros and not None where a share or a weight of 0 cuts a part of the network off.
         gradients = tape.gradient(
             loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO
@@ -101,10 +135,7 @@ class TrainStep:
         # Keras sums over replicas once more.
         n_replicas = self._strategy.num_replicas_in_sync
         self._optimizer.apply([gradient / n_replicas for gradient in gradients], variables)
-        right_B = tf.equal(tf.argmax(outputs["logits"], -1), tf.argmax(target_BK, -1))
-        accuracy = tf.reduce_mean(tf.cast(right_B, tf.float32))
-        scalars = {LOSS: loss, **terms, ACCURACY: accuracy, GRADIENT_NORM: norm}
-        return scalars if asked is None else scalars | {ASKED: asked}
+        return norm
 
     def prepare(
         self, element: dict[str, tf.Tensor], seeds: list[tf.Tensor]

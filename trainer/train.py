@@ -156,7 +156,13 @@ def _build_loop(
 ) -> Loop:
     with strategy.scope(), initial_draws(config.loop.seed + 1):
         model = build_model(config.model, n_classes)
-        optimizer = build_optimizer(config.optimizer, config.loop.epochs * feed.steps_per_epoch)
+        stage = config.denoiser_stage
+        optimizer = build_optimizer(
+            config.optimizer,
+            config.loop.epochs * feed.steps_per_epoch,
+            stage.epochs * feed.steps_per_epoch,
+            stage.peak_learning_rate,
+        )
         optimizer.build(trained_variables(model, config))
     variables: list[Any] = [v.value for v in [*model.variables, *optimizer.variables]]
     checkpoints = Checkpoints(
@@ -167,7 +173,8 @@ def _build_loop(
         every_steps=config.loop.checkpoint_every_steps,
         writes=hosts.chief,
     )
-    step = TrainStep(strategy, model, optimizer, config, n_classes)
+    stage_steps = stage.epochs * feed.steps_per_epoch
+    step = TrainStep(strategy, model, optimizer, config, n_classes, stage_steps)
     return Loop(strategy, feed, model, step, checkpoints, config, hosts, stop or _never)
 
 

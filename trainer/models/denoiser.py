@@ -68,9 +68,7 @@ def _restore(
     )
 
 
-def _unet(
-    x_BHWC: keras.KerasTensor, config: ModelConfig, n_out: int
-) -> keras.KerasTensor:
+def _unet(x_BHWC: keras.KerasTensor, config: ModelConfig, n_out: int) -> keras.KerasTensor:
     """Features [B, H, W, F] -> [B, H, W, n_out], zeros before training."""
     n_convs = config.denoiser_design.convs_per_level
     x = SpaceToDepth(config.space_to_depth, name="space_to_depth")(x_BHWC)
