@@ -10,6 +10,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from trainer.denoiser_config import DenoiserDesign, DenoiserStage
 from trainer.input_config import AugmentConfig, NoiseConfig, require
 from trainer.input_config import NormalizerConfig as NormalizerConfig
 from trainer.representation_config import (
@@ -43,6 +44,7 @@ class ModelConfig:
     #: Space-to-depth factor in front of the U-Net, and its widths per level.
     space_to_depth: int = 2
     denoiser_widths: tuple[int, ...] = (64, 128, 256)
+    denoiser_design: DenoiserDesign = field(default_factory=DenoiserDesign)
     #: ``"tiny"`` is our own small network; any other name is a keras.applications class.
     backbone: str = "EfficientNetV2B0"
     #: Widths of the tiny network's stages.
@@ -159,6 +161,7 @@ class TrainerConfig:
     noise: NoiseConfig = field(default_factory=NoiseConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    denoiser_stage: DenoiserStage = field(default_factory=DenoiserStage)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     data: DataConfig = field(default_factory=DataConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
@@ -172,6 +175,17 @@ class TrainerConfig:
 
     def __post_init__(self) -> None:
         check_together(self)
+
+    def __post_init__(self) -> None:
+        require(
+            self.model.denoiser or self.denoiser_stage.epochs == 0,
+            "denoiser_stage.epochs is above 0, but model.denoiser = false leaves nothing to train",
+        )
+
+    @property
+    def epochs(self) -> int:
+        """Of all stages together."""
+        return self.denoiser_stage.epochs + self.loop.epochs
 
 
 #: Preset name -> values that differ from the defaults above.

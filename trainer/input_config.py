@@ -66,6 +66,17 @@ class NoiseConfig:
     #: Read-noise sigma, grey levels, drawn uniformly.
     read_sigma_low_grey_levels: float = 0.0
     read_sigma_high_grey_levels: float = 50.0
+    #: Shares of images that get shot noise and read noise at all; below 1, images with one kind
+    #: alone, or with impulses alone, occur too.
+    shot_share: float = 1.0
+    read_share: float = 1.0
+    #: Share of images whose shot and read noise is smeared over neighbouring pixels, as scans
+    #: and detectors do, and the largest weight of a neighbour beside the pixel's own 1.
+    correlated_share: float = 0.0
+    correlation_high: float = 0.35
+    #: Share of images, part of whose darkest grey level is the camera's pedestal, not light,
+    #: and brings no shot noise.
+    pedestal_share: float = 0.0
     #: Share of images that get impulses, and their density (share of pixels).
     impulse_share: float = 0.5
     impulse_density_low: float = 0.001
@@ -84,7 +95,17 @@ class NoiseConfig:
             0 <= self.read_sigma_low_grey_levels <= self.read_sigma_high_grey_levels,
             "read_sigma_low_grey_levels must be >= 0 and at most read_sigma_high_grey_levels",
         )
-        for name in ("impulse_share", "quantise_share", "identity_share", "impulse_density_high"):
+        for name in (
+            "shot_share",
+            "read_share",
+            "correlated_share",
+            "correlation_high",
+            "pedestal_share",
+            "impulse_share",
+            "quantise_share",
+            "identity_share",
+            "impulse_density_high",
+        ):
             require(0 <= getattr(self, name) <= 1, f"{name} must lie in 0..1")
         require(
             0 <= self.impulse_density_low <= self.impulse_density_high,

@@ -56,7 +56,7 @@ class Loop:
         stop: Callable[[], bool],
     ) -> None:
         self.model = model
-        self.n_steps = config.loop.epochs * feed.steps_per_epoch
+        self.n_steps = config.epochs * feed.steps_per_epoch
         self._strategy, self._feed, self._step = strategy, feed, step
         self._checkpoints, self._config = checkpoints, config
         self._hosts, self._stop = hosts, stop
@@ -144,7 +144,7 @@ class Loop:
 
     def _minibatches(self) -> Iterator[Any]:
         def dataset(host: int) -> tf.data.Dataset:
-            return self._feed.dataset(self._config.loop.epochs, self._done, host)
+            return self._feed.dataset(self._config.epochs, self._done, host)
 
         if self._hosts.n > 1:
             # Repeated in name only: of endless input TensorFlow need not ask, step by step and on
@@ -240,8 +240,8 @@ class Loop:
         return Progress(
             step=self._done,
             n_steps=self.n_steps,
-            epoch=min(self._done // self._feed.steps_per_epoch + 1, self._config.loop.epochs),
-            n_epochs=self._config.loop.epochs,
+            epoch=min(self._done // self._feed.steps_per_epoch + 1, self._config.epochs),
+            n_epochs=self._config.epochs,
             sites_per_s=self._timer.sites_per_s(),
             losses={LOSS: means.pop(LOSS, 0.0)} | means,
             accuracy=accuracy,

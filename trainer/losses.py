@@ -7,11 +7,13 @@ All terms are computed in float32.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import tensorflow as tf
 
 from trainer.config import LossConfig
+from trainer.denoiser_config import DenoiserStage
 
 #: Where the Charbonnier distance turns from quadratic to linear, normalised units.
 CHARBONNIER_EPSILON = 1e-3
@@ -104,3 +106,23 @@ def charbonnier(image_BHWC: tf.Tensor, reference_BHWC: tf.Tensor) -> tf.Tensor:
     difference = tf.cast(image_BHWC, tf.float32) - tf.cast(reference_BHWC, tf.float32)
     distance = tf.sqrt(tf.square(difference) + CHARBONNIER_EPSILON**2) - CHARBONNIER_EPSILON
     return tf.reduce_mean(distance)
+
+
+def stage_loss(denoised_BHWC: tf.Tensor, clean_BHWC: tf.Tensor, config: DenoiserStage) -> tf.Tensor:
+    """What the denoiser alone is trained on, in normalised units; lower is better."""
+    if config.loss == "charbonnier":
+        return charbonnier(denoised_BHWC, clean_BHWC)
+    # A scale is some 10 grey levels: the floor is again a tenth of one.
+    return log_mse_db(denoised_BHWC, clean_BHWC, floor=1e-4)
+
+
+def log_mse_db(image_BHWC: tf.Tensor, reference_BHWC: tf.Tensor, floor: float = 0.02) -> tf.Tensor:
+    """Mean over images and channels of ``10 log10(mean squared error + floor)``, dB.
+
+    Lower is better. Every image counts alike, whether its noise is weak or strong, where a plain
+    mean would be that of the noisiest few. Below ``floor`` (squared units of the image; 0.02 is
+    0.14 grey levels) nothing is left to gain.
+    """
+    difference = tf.cast(image_BHWC, tf.float32) - tf.cast(reference_BHWC, tf.float32)
+    error_BC = tf.reduce_mean(tf.square(difference), axis=(1, 2))
+    return tf.reduce_mean(tf.math.log(error_BC + floor)) * (10.0 / math.log(10.0))

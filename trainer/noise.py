@@ -56,7 +56,10 @@ def add_noise(raw_BHWC: tf.Tensor, config: NoiseConfig, seed: tf.Tensor) -> tf.T
         return raw_BHWC
     seeds = tf.random.experimental.stateless_split(seed, 4)
     draws = _draw_levels(tf.shape(raw_BHWC)[0], config, seeds[0])
-    noisy_BHWC = _shot_and_read(raw_BHWC, draws["peak"], draws["sigma"], seeds[1], seeds[2])
+    if _has_kinds(config):
+        noisy_BHWC = _kinds_of_noise(raw_BHWC, draws, config, seeds)
+    else:
+        noisy_BHWC = _shot_and_read(raw_BHWC, draws["peak"], draws["sigma"], seeds[1], seeds[2])
     noisy_BHWC = _impulses(noisy_BHWC, draws["density"], draws["salt_share"], seeds[3])
     quantised_BHWC = tf.clip_by_value(tf.round(noisy_BHWC), 0.0, MAX_GREY_LEVEL)
     noisy_BHWC = tf.where(draws["quantise"], quantised_BHWC, noisy_BHWC)
@@ -207,6 +210,40 @@ def _shot_and_read(
     photons_BHWC = poisson(tf.maximum(raw_BHWC, 0.0) * photons_per_grey_level, shot_seed)
     read_BHWC = _normal(tf.shape(raw_BHWC), read_seed)
     return photons_BHWC / photons_per_grey_level + sigma_grey_levels * read_BHWC
+
+
+def _has_kinds(config: NoiseConfig) -> bool:
+    """Whether images differ in more than their levels of shot and read noise and impulses."""
+    whole = config.shot_share == 1.0 and config.read_share == 1.0
+    return not whole or config.correlated_share > 0.0 or config.pedestal_share > 0.0
+
+
+def _kinds_of_noise(
+    raw_BHWC: tf.Tensor, draws: dict[str, tf.Tensor], config: NoiseConfig, seeds: tf.Tensor
+) -> tf.Tensor:
+    """Shot and read noise where some images lack either, have a pedestal or correlated noise."""
+    seeds_of_kinds = tf.random.experimental.stateless_split(seeds[0], 2)
+    uniform = tf.unstack(_uniform((7, tf.shape(raw_BHWC)[0], 1, 1, 1), seeds_of_kinds[1]))
+    darkest_B11C = tf.reduce_min(raw_BHWC, (1, 2), keepdims=True)
+    pedestal_B11C = tf.where(uniform[0] < config.pedestal_share, uniform[1] * darkest_B11C, 0.0)
+    light_BHWC = tf.maximum(raw_BHWC - pedestal_B11C, 0.0)
+    photons_per_grey_level = draws["peak"] / MAX_GREY_LEVEL
+    shot_BHWC = poisson(light_BHWC * photons_per_grey_level, seeds[1]) / photons_per_grey_level
+    shot_BHWC = tf.where(uniform[2] < config.shot_share, shot_BHWC - light_BHWC, 0.0)
+    sigma = tf.where(uniform[3] < config.read_share, draws["sigma"], 0.0)
+    noise_BHWC = shot_BHWC + sigma * _normal(tf.shape(raw_BHWC), seeds[2])
+    across = tf.where(uniform[4] < config.correlated_share, uniform[5], 0.0)
+    along = across * tf.where(uniform[6] < 0.5, 1.0, 2.0 * uniform[6] - 1.0)
+    noise_BHWC = _smear(noise_BHWC, across * config.correlation_high, 2)
+    noise_BHWC = _smear(noise_BHWC, along * config.correlation_high, 1)
+    return raw_BHWC + noise_BHWC
+
+
+def _smear(noise_BHWC: tf.Tensor, weight: tf.Tensor, axis: int) -> tf.Tensor:
+    """Add ``weight`` of both neighbours along an axis (the other end's at an edge)."""
+    both_BHWC = tf.roll(noise_BHWC, 1, axis) + tf.roll(noise_BHWC, -1, axis)
+    # The variance of white noise stays: 1 + 2 weight^2 taps' power is divided out.
+    return (noise_BHWC + weight * both_BHWC) * tf.math.rsqrt(1.0 + 2.0 * tf.square(weight))
 
 
 def _impulses(

@@ -7,6 +7,7 @@ run repeats what the killed one would have done. Shapes are static.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -16,7 +17,7 @@ import tensorflow as tf
 from trainer import augment, schema
 from trainer.config import TrainerConfig
 from trainer.geometry import grey_image, shrink
-from trainer.losses import joint_loss
+from trainer.losses import joint_loss, stage_loss
 from trainer.noise import add_noise
 from trainer.normalize import normalise_image
 from trainer.representation import Representation
@@ -25,6 +26,8 @@ from trainer.strict import ConfigError
 #: Keys of the scalars that every step gives beside the loss terms.
 LOSS = "loss"
 ACCURACY = "accuracy"
+#: Loss of the stage in which the denoiser trains alone.
+STAGE = "denoiser_stage"
 GRADIENT_NORM = "gradient_norm"
 #: Mean over replicas of what each host asked for when it started the step.
 ASKED = "asked"
@@ -48,6 +51,8 @@ class TrainStep:
         K.
     representation
         What the configuration adds: heads, control sites in the minibatch, image sizes, averages.
+    stage_steps
+        Steps before this one train the denoiser alone.
     """
 
     def __init__(
@@ -58,15 +63,18 @@ class TrainStep:
         config: TrainerConfig,
         n_classes: int,
         representation: Representation | None = None,
+        stage_steps: int = 0,
     ) -> None:
         self._strategy, self._model, self._optimizer = strategy, model, optimizer
         self._config, self._n_classes = config, n_classes
         self._added = representation or Representation(config)
+        self._stage_steps = stage_steps
         # A program for each size of image, compiled when a step first needs it.
-        self._compiled = {
-            size_px: tf.function(partial(self._all_replicas, size_px), autograph=False)
+        self._joint = {
+            size_px: self._on_all(partial(self._one_replica, size_px))
             for size_px in self._added.sizes.all_px
         }
+        self._denoise = self._on_all(self._one_replica_denoises)
 
     def __call__(self, element: Any, step: int, asked: float | None = None) -> dict[str, tf.Tensor]:
         """Update the weights; returns scalars averaged over replicas, not yet fetched.
@@ -75,22 +83,26 @@ class TrainStep:
         learn of it after the same step.
         """
         words = () if asked is None else (tf.constant(asked, tf.float32),)
-        compiled = self._compiled[self._added.sizes.at(step)]
+        compiled = self._denoise
+        if step >= self._stage_steps:
+            compiled = self._joint[self._added.sizes.at(step - self._stage_steps)]
         return compiled(element, tf.constant(step, tf.int32), *words)
 
     def finish(self) -> None:
         """After the last step: the average of the weights takes their place."""
         self._added.finish()
 
-    def _all_replicas(
-        self, size_px: int, element: Any, step: tf.Tensor, asked: tf.Tensor | None = None
-    ) -> dict[str, tf.Tensor]:
-        one_replica = partial(self._one_replica, size_px)
-        per_replica = self._strategy.run(one_replica, args=(element, step, asked))
-        return {
-            name: self._strategy.reduce(tf.distribute.ReduceOp.MEAN, value, axis=None)
-            for name, value in per_replica.items()
-        }
+    def _on_all(self, one_replica: Callable[..., dict[str, tf.Tensor]]) -> Callable[..., Any]:
+        def all_replicas(
+            element: Any, step: tf.Tensor, asked: tf.Tensor | None = None
+        ) -> dict[str, tf.Tensor]:
+            per_replica = self._strategy.run(one_replica, args=(element, step, asked))
+            return {
+                name: self._strategy.reduce(tf.distribute.ReduceOp.MEAN, value, axis=None)
+                for name, value in per_replica.items()
+            }
+
+        return tf.function(all_replicas, autograph=False)
 
     def _one_replica(
         self,
@@ -114,11 +126,38 @@ class TrainStep:
             loss, terms = joint_loss(
                 outputs, target_BK, clean_BHWC, self._config.loss, clean_logits_BK
             )
+            joint_step = step - self._stage_steps
             more, more_terms, found = self._added.loss(
-                outputs["embedding"], target_BK, targets[:, self._n_classes :], step
+                outputs["embedding"], target_BK, targets[:, self._n_classes :], joint_step
             )
             loss += more
         variables = trained_variables(self._model, self._config) + self._added.trainable_variables
+        norm = self._update(tape, loss, variables)
+        self._added.after_update(joint_step, found)
+        right_B = tf.equal(tf.argmax(outputs["logits"], -1), tf.argmax(target_BK, -1))
+        accuracy = tf.reduce_mean(tf.cast(right_B, tf.float32))
+        scalars = {LOSS: loss, **terms, **more_terms, ACCURACY: accuracy, GRADIENT_NORM: norm}
+        return scalars if asked is None else scalars | {ASKED: asked}
+
+    def _one_replica_denoises(
+        self, element: dict[str, tf.Tensor], step: tf.Tensor, asked: tf.Tensor | None
+    ) -> dict[str, tf.Tensor]:
+        """The stage before: no label is looked at, and the classifier stays as it was made."""
+        replica_id = tf.distribute.get_replica_context().replica_id_in_sync_group
+        seeds = self._seeds(step, replica_id)
+        size_px = self._config.model.image_size_px
+        clean_BHWC, noisy_BHWC, _ = self.prepare(element, seeds, size_px)
+        denoiser = self._model.get_layer("denoiser")
+        with tf.GradientTape() as tape:
+            denoised_BHWC = denoiser(noisy_BHWC, training=True)
+            loss = stage_loss(denoised_BHWC, clean_BHWC, self._config.denoiser_stage)
+        norm = self._update(tape, loss, list(denoiser.trainable_variables))
+        scalars = {LOSS: loss, STAGE: loss, GRADIENT_NORM: norm}
+        return scalars if asked is None else scalars | {ASKED: asked}
+
+    def _update(self, tape: tf.GradientTape, loss: tf.Tensor, variables: list[Any]) -> tf.Tensor:
+        """Move the variables; returns the norm of the gradient before it was clipped."""
+        replica = tf.distribute.get_replica_context()
         # Zeros and not None where a share or a weight of 0 cuts a part of the network off.
         gradients = tape.gradient(
             loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO
@@ -128,11 +167,7 @@ class TrainStep:
         # Keras sums over replicas once more.
         n_replicas = self._strategy.num_replicas_in_sync
         self._optimizer.apply([gradient / n_replicas for gradient in gradients], variables)
-        self._added.after_update(step, found)
-        right_B = tf.equal(tf.argmax(outputs["logits"], -1), tf.argmax(target_BK, -1))
-        accuracy = tf.reduce_mean(tf.cast(right_B, tf.float32))
-        scalars = {LOSS: loss, **terms, **more_terms, ACCURACY: accuracy, GRADIENT_NORM: norm}
-        return scalars if asked is None else scalars | {ASKED: asked}
+        return norm
 
     def prepare(
         self, element: dict[str, tf.Tensor], seeds: list[tf.Tensor], size_px: int

@@ -162,7 +162,14 @@ def _build_loop(
     with strategy.scope(), initial_draws(config.loop.seed + 1):
         model = build_model(config.model, n_classes)
         representation = Representation(config, model, feed, n_classes)
-        optimizer = build_optimizer(config.optimizer, config.loop.epochs * feed.steps_per_epoch)
+        stage = config.denoiser_stage
+        stage_steps = stage.epochs * feed.steps_per_epoch
+        optimizer = build_optimizer(
+            config.optimizer,
+            config.loop.epochs * feed.steps_per_epoch,
+            stage_steps,
+            stage.peak_learning_rate,
+        )
         optimizer.build(trained_variables(model, config) + representation.trainable_variables)
     variables: list[Any] = [v.value for v in [*model.variables, *optimizer.variables]]
     variables += representation.saved_variables
@@ -174,7 +181,7 @@ def _build_loop(
         every_steps=config.loop.checkpoint_every_steps,
         writes=hosts.chief,
     )
-    step = TrainStep(strategy, model, optimizer, config, n_classes, representation)
+    step = TrainStep(strategy, model, optimizer, config, n_classes, representation, stage_steps)
     return Loop(strategy, feed, model, step, checkpoints, config, hosts, stop or _never)
 
 

@@ -55,6 +55,33 @@ class DepthToSpace(SpaceToDepth):
 
 
 @keras.saving.register_keras_serializable(package="platewise")
+class FoldChannels(keras.layers.Layer):
+    """Each channel becomes an image of its own: [B, H, W, C] -> [B * C, H, W, 1]."""
+
+    def call(self, image_BHWC: tf.Tensor) -> tf.Tensor:
+        _, height, width, _ = tf.unstack(tf.shape(image_BHWC))
+        return tf.reshape(tf.transpose(image_BHWC, (0, 3, 1, 2)), (-1, height, width, 1))
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        return (None, *input_shape[1:3], 1)
+
+
+@keras.saving.register_keras_serializable(package="platewise")
+class UnfoldChannels(keras.layers.Layer):
+    """The inverse of :class:`FoldChannels`; the second input is the image that was folded."""
+
+    def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
+        folded_BHW1, image_BHWC = inputs
+        n_images, height, width, channels = tf.unstack(tf.shape(image_BHWC))
+        stacked_BCHW = tf.reshape(folded_BHW1, (n_images, channels, height, width))
+        unfolded_BHWC = tf.transpose(stacked_BCHW, (0, 2, 3, 1))
+        return tf.ensure_shape(unfolded_BHWC, image_BHWC.shape)
+
+    def compute_output_shape(self, input_shape: list[tuple]) -> tuple:
+        return input_shape[1]
+
+
+@keras.saving.register_keras_serializable(package="platewise")
 class GradientShare(keras.layers.Layer):
     """The identity on the way forward; on the way back the gradient times ``share``."""
 

@@ -1,0 +1,152 @@
+"""Training a denoiser on images alone: it learns, resumes, reads folders, says what is wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from trainer.config import NoiseConfig
+from trainer.denoise import load_denoiser
+from trainer.denoiser_config import DenoiserFit
+from trainer.denoising.command import main
+from trainer.denoising.fit import fit
+from trainer.denoising.pool import folder_pool, generic_pool
+from trainer.denoising.saved import read_denoiser, write_denoiser
+from trainer.errors import PlatewiseError
+from trainer.strict import ConfigError
+
+SMALL = DenoiserFit(
+    widths=(8, 12),
+    steps=12,
+    minibatch_patches=8,
+    patch_px=32,
+    pool_patch_px=40,
+    pool_patches=16,
+    peak_learning_rate=3e-3,
+)
+
+
+def smooth(n: int, side_px: int, seed: int = 0) -> np.ndarray:
+    noise = np.random.default_rng(seed).normal(size=(n, side_px, side_px))
+    blurred = ndimage.gaussian_filter(noise, (0, 3, 3))
+    return np.clip(60 + 300 * blurred, 0, 255).astype(np.float32)
+
+
+class StopTestError(Exception):
+    """What interrupts a run in these tests."""
+
+
+def test_a_killed_run_goes_on_and_ends_the_same(tmp_path) -> None:
+    pool = smooth(16, 40)
+    config = dataclasses.replace(SMALL, steps=60, checkpoint_every_s=1e-6)
+    whole = fit(pool, config, str(tmp_path / "whole"))
+
+    def stop(step: int, *_) -> None:
+        raise StopTestError
+
+    with pytest.raises(StopTestError):  # told after 50 steps
+        fit(pool, config, str(tmp_path / "cut"), stop)
+    seen: list[int] = []
+    again = fit(pool, config, str(tmp_path / "cut"), lambda step, *_: seen.append(step))
+    assert seen == [60]
+    for a, b in zip(again.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["clean", "neighbour"])
+def test_it_learns_to_denoise_what_it_has_not_seen(target: str, tmp_path) -> None:
+    only_read = NoiseConfig(
+        shot_share=0, impulse_share=0, read_sigma_low_grey_levels=15, quantise_share=0
+    )
+    config = dataclasses.replace(SMALL, steps=300, target=target, noise=only_read)
+    rng = np.random.default_rng(3)
+    pool = smooth(16, 40)
+    if target == "neighbour":  # it gets nothing but noisy images
+        pool = pool + 20 * rng.normal(size=pool.shape).astype(np.float32)
+    write_denoiser(str(tmp_path / "out"), config, fit(pool, config, str(tmp_path)), {})
+    clean = smooth(1, 96, seed=9)[0, ..., None]
+    noisy = clean + 20 * rng.normal(size=clean.shape)
+    denoised = load_denoiser(tmp_path / "out")(noisy)
+    gain_db = 10 * np.log10(np.square(noisy - clean).mean() / np.square(denoised - clean).mean())
+    assert gain_db > 6
+
+
+def test_the_command_trains_on_a_folder(tmp_path, capsys) -> None:
+    for i, image in enumerate(smooth(3, 48)):
+        (tmp_path / "images" / "deep").mkdir(parents=True, exist_ok=True)
+        path = tmp_path / "images" / "deep" / f"{i}.png"
+        path.write_bytes(imagecodecs.png_encode(image.astype(np.uint8)))
+    out = tmp_path / "out"
+    sets = [f"--set={key}={json.dumps(value)}" for key, value in {
+        "widths": [8, 12], "steps": 2, "minibatch_patches": 2, "patch_px": 32,
+        "pool_patch_px": 40, "pool_patches": 7, "noise.impulse_share": 0,
+    }.items()]  # fmt: skip
+    assert main(["--images", str(tmp_path / "images"), "--out", str(out), *sets]) == 0
+    assert str(out) in capsys.readouterr().out
+    described = json.loads((out / "denoiser.json").read_text())
+    assert described["fit"]["noise"]["impulse_share"] == 0
+    assert described["fit"]["noise"]["read_share"] == DenoiserFit().noise.read_share
+    assert described["notes"]["patches"] == 7
+    image = smooth(2, 45)
+    assert load_denoiser(out)(image).shape == (2, 45, 45)
+
+
+def test_pools_are_grey_levels_and_follow_from_the_seed(tmp_path) -> None:
+    config = dataclasses.replace(SMALL, pool_patches=10)
+    pool = generic_pool(config)
+    assert pool.shape == (10, 40, 40)
+    assert pool.min() >= 0 and pool.max() <= 255 and pool.std() > 1
+    assert np.isfinite(pool).all()
+    np.testing.assert_array_equal(pool, generic_pool(config))
+    assert not np.array_equal(pool, generic_pool(dataclasses.replace(config, seed=1)))
+
+
+def test_unusable_folders_are_named(tmp_path) -> None:
+    with pytest.raises(PlatewiseError, match="holds no image"):
+        folder_pool(tmp_path, SMALL)
+    path = tmp_path / "a.png"
+    for image, words in (
+        (np.zeros((50, 50), np.uint16), "uint16"),
+        (np.zeros((50, 50, 3), np.uint8), r"\(50, 50, 3\)"),
+        (np.zeros((20, 50), np.uint8), "at most 20"),
+    ):
+        path.write_bytes(imagecodecs.png_encode(image))
+        with pytest.raises(PlatewiseError, match=rf"a\.png.*{words}"):
+            folder_pool(tmp_path, SMALL)
+    path.write_bytes(b"no image")
+    with pytest.raises(PlatewiseError, match="cannot read"):
+        folder_pool(tmp_path, SMALL)
+
+
+def test_a_damaged_denoiser_is_refused(tmp_path) -> None:
+    model = fit(smooth(4, 40), dataclasses.replace(SMALL, steps=1), str(tmp_path / "c"))
+    write_denoiser(str(tmp_path / "d"), SMALL, model, {})
+    read, config = read_denoiser(str(tmp_path / "d"))
+    assert config == SMALL
+    for a, b in zip(read.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=6e-4, atol=1e-7)
+    weights = Path(tmp_path / "d" / "denoiser.npz")
+    weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(PlatewiseError, match="cannot load a denoiser"):
+        read_denoiser(str(tmp_path / "d"))
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"patch_px": 50}, "multiple of 8"),
+        ({"patch_px": 24, "target": "neighbour"}, "multiple of 16"),
+        ({"pool_patch_px": 32}, "at least patch_px"),
+        ({"steps": 0}, "steps"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(fields: dict, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        DenoiserFit(**fields)

@@ -1,0 +1,82 @@
+"""The stage in which the denoiser trains alone, and the joint stage after it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from trainer.bundle import load_bundle
+from trainer.loop import TrainingDiverged
+from trainer.strict import ConfigError
+from trainer.train import TrainResult, train
+
+STAGED = {"denoiser_stage": {"epochs": 1}, "loop": {"epochs": 1}}
+
+
+class StopTestError(Exception):
+    """What interrupts a run in these tests."""
+
+
+def run(screen, folder: Path, progress=None, **overrides) -> TrainResult:
+    places = str(folder / "checkpoints"), str(folder / "out")
+    config = screen.config(**overrides)
+    return train(screen.examples_dir, screen.transform_dir, config, *places, progress)
+
+
+@pytest.fixture(scope="module")
+def staged(toy_screen, tmp_path_factory) -> TrainResult:
+    return run(toy_screen, tmp_path_factory.mktemp("staged"), **STAGED)
+
+
+def test_each_stage_has_its_own_loss(staged) -> None:
+    alone, joint = staged.trained.history
+    assert "denoiser_stage" in alone
+    assert not {"classification", "accuracy"} & set(alone)
+    assert "denoiser_stage" not in joint
+    assert joint["classification"] > 0
+    assert staged.trained.n_steps == 2 * alone["step"]
+
+
+@pytest.mark.parametrize("steps_done", [5, 11])
+def test_interrupted_in_either_stage_it_ends_the_same(
+    staged, toy_screen, tmp_path, steps_done: int
+) -> None:
+    often = STAGED | {"loop": {"epochs": 1, "checkpoint_every_steps": 2, "log_every_s": 0.0}}
+
+    def stop(progress) -> None:
+        if progress.step >= steps_done:
+            raise StopTestError
+
+    with pytest.raises(StopTestError):
+        run(toy_screen, tmp_path, stop, **often)
+    result = run(toy_screen, tmp_path, **often)
+    assert 0 < result.resumed_at_step < result.trained.n_steps
+    ours, whole = (load_bundle(x.out_dir).model.get_weights() for x in (result, staged))
+    for a, b in zip(ours, whole, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_the_stage_leaves_the_classifier_alone(toy_screen, tmp_path) -> None:
+    """With no learning rate left for the joint stage, only the denoiser has moved."""
+    still = {"peak_learning_rate": 1e-30, "weight_decay": 0.0}
+    result = run(toy_screen, tmp_path, **STAGED, optimizer=still)
+    other = STAGED | {"denoiser_stage": {"epochs": 2}}
+    longer = run(toy_screen, tmp_path, **other, optimizer=still)
+    models = [load_bundle(x.out_dir).model for x in (result, longer)]
+    for part, same in (("classifier", True), ("denoiser", False)):
+        a, b = (model.get_layer(part).trainable_variables for model in models)
+        equal = [np.allclose(x, y, atol=1e-7) for x, y in zip(a, b, strict=True)]
+        assert all(equal) if same else not any(equal[:2])
+
+
+def test_a_diverging_stage_stops(toy_screen, tmp_path) -> None:
+    wild = {"epochs": 1, "peak_learning_rate": 1e30}
+    with pytest.raises(TrainingDiverged, match="denoiser_stage"):
+        run(toy_screen, tmp_path, denoiser_stage=wild)
+
+
+def test_a_stage_without_a_denoiser_is_refused(toy_screen) -> None:
+    with pytest.raises(ConfigError, match=r"denoiser_stage\.epochs"):
+        toy_screen.config(denoiser_stage={"epochs": 1}, model={"denoiser": False})
