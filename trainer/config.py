@@ -175,8 +175,6 @@ class TrainerConfig:
 
     def __post_init__(self) -> None:
         check_together(self)
-
-    def __post_init__(self) -> None:
         require(
             self.model.denoiser or self.denoiser_stage.epochs == 0,
             "denoiser_stage.epochs is above 0, but model.denoiser = false leaves nothing to train",
