@@ -183,3 +183,61 @@ def test_impulse_density_may_start_at_zero() -> None:
     noisy = noise.add_noise(flat(100, 300, 32), config, SEED).numpy()
     density = ((noisy == 255) | (noisy == 0)).mean(axis=(1, 2, 3))
     assert stats.kstest(density / 0.2, "uniform").pvalue > 1e-3
+
+
+def test_kinds_of_noise_may_be_missing() -> None:
+    flat = tf.fill((400, 16, 16, 1), 100.0)
+    config = NoiseConfig(
+        peak_photons_low=50.0,
+        peak_photons_high=50.0,
+        read_sigma_low_grey_levels=20.0,
+        read_sigma_high_grey_levels=20.0,
+        shot_share=0.5,
+        read_share=0.5,
+        impulse_share=0.0,
+        quantise_share=0.0,
+        identity_share=0.0,
+    )
+    variance = noise.add_noise(flat, config, tf.constant([1, 2])).numpy().var(axis=(1, 2, 3))
+    shot, read = 255 / 50 * 100, 20.0**2
+    kinds = np.array([0.0, shot, read, shot + read])
+    nearest = kinds[np.abs(variance[:, None] - kinds).argmin(axis=1)]
+    for kind in kinds:
+        assert np.mean(nearest == kind) == pytest.approx(0.25, abs=0.1)
+    np.testing.assert_allclose(variance[nearest == 0], 0)
+
+
+def test_correlated_noise_keeps_its_variance_and_follows_its_neighbours() -> None:
+    flat = tf.fill((60, 64, 64, 1), 100.0)
+    config = NoiseConfig(
+        shot_share=0.0,
+        read_sigma_low_grey_levels=10.0,
+        read_sigma_high_grey_levels=10.0,
+        correlated_share=1.0,
+        impulse_share=0.0,
+        quantise_share=0.0,
+        identity_share=0.0,
+    )
+    added = noise.add_noise(flat, config, tf.constant([3, 4])).numpy()[..., 0] - 100
+    np.testing.assert_allclose(added.std(axis=(1, 2)), 10, rtol=0.1)
+    lag_1 = (added[:, :, 1:] * added[:, :, :-1]).mean(axis=(1, 2)) / added.var(axis=(1, 2))
+    # A kernel (w, 1, w) gives 2w / (1 + 2w^2); w is drawn evenly from 0..0.35.
+    assert lag_1.max() == pytest.approx(2 * 0.35 / (1 + 2 * 0.35**2), abs=0.08)
+    assert lag_1.min() < 0.1
+
+
+def test_a_pedestal_brings_no_shot_noise() -> None:
+    flat = tf.fill((300, 16, 16, 1), 60.0)
+    config = NoiseConfig(
+        peak_photons_low=255.0,
+        peak_photons_high=255.0,
+        read_share=0.0,
+        pedestal_share=1.0,
+        impulse_share=0.0,
+        quantise_share=0.0,
+        identity_share=0.0,
+    )
+    variance = noise.add_noise(flat, config, tf.constant([5, 6])).numpy().var(axis=(1, 2, 3))
+    # The pedestal is drawn evenly from 0..60, one grey level of light has variance 1.
+    assert variance.mean() == pytest.approx(30, rel=0.1)
+    assert variance.min() < 5 and variance.max() > 50

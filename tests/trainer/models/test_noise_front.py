@@ -1,0 +1,71 @@
+"""What a blind denoiser is told about the noise, against SciPy and known truths."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from trainer.models.blocks import FoldChannels, UnfoldChannels
+from trainer.models.noise_front import AnswerInNoiseUnits, NoiseFront, _box_mean
+
+RNG = np.random.default_rng(6)
+
+
+def smooth(side_px: int = 96, n_channels: int = 2) -> np.ndarray:
+    noise = RNG.normal(size=(2, side_px, side_px, n_channels))
+    return (ndimage.gaussian_filter(noise, (0, 5, 5, 0)) * 8).astype(np.float32)
+
+
+def test_the_window_mean_is_scipys() -> None:
+    image = RNG.normal(size=(2, 24, 40, 3)).astype(np.float32)
+    expected = ndimage.uniform_filter(image, (1, 15, 15, 1), mode="reflect")
+    np.testing.assert_allclose(_box_mean(image), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("sigma", [0.1, 1.0, 4.0])
+def test_the_noise_level_is_that_of_the_noise(sigma: float) -> None:
+    image = smooth() + sigma * RNG.normal(size=(2, 96, 96, 2)).astype(np.float32)
+    noise = NoiseFront()(image)["noise"].numpy()
+    assert noise.mean() == pytest.approx(sigma, rel=0.05)
+    assert noise.std() < 0.15 * sigma
+
+
+def test_an_image_without_noise_has_next_to_none() -> None:
+    image = smooth()
+    assert NoiseFront()(image)["noise"].numpy().mean() < 0.02 * image.std()
+
+
+def test_impulses_are_repaired_from_their_neighbours_and_nothing_else_is() -> None:
+    image = smooth()
+    struck = RNG.random(image.shape) < 0.1
+    salt = RNG.random(image.shape) < 0.5
+    noisy = np.where(struck, np.where(salt, 50.0, -50.0), image).astype(np.float32)
+    repair = NoiseFront()(noisy)["repair"].numpy()
+    assert (repair[~struck] == 0).all()
+    error = (noisy + repair - image)[struck]
+    assert np.sqrt(np.square(error).mean()) < 0.1 * image.std()
+
+
+def test_gain_and_offset_change_neither_flags_nor_noise_units() -> None:
+    image = smooth() + RNG.normal(size=(2, 96, 96, 2)).astype(np.float32)
+    one, two = NoiseFront()(image), NoiseFront()(3 * image + 5)
+    np.testing.assert_allclose(two["noise"], 3 * one["noise"], rtol=1e-3)
+    np.testing.assert_allclose(two["repair"], 3 * one["repair"], atol=1e-3)
+    np.testing.assert_allclose(two["features"][..., :4], one["features"][..., :4], atol=5e-3)
+
+
+def test_answers_of_zero_give_the_image_back() -> None:
+    image = smooth()
+    front = NoiseFront()(image)
+    answer = np.zeros((*image.shape[:3], 4), np.float32)
+    inputs = [image, front["repair"], front["noise"], answer]
+    np.testing.assert_array_equal(AnswerInNoiseUnits()(inputs), image)
+
+
+def test_folding_and_back() -> None:
+    image = RNG.normal(size=(2, 4, 6, 3)).astype(np.float32)
+    folded = FoldChannels()(image)
+    assert folded.shape == (6, 4, 6, 1)
+    np.testing.assert_array_equal(folded[1, ..., 0], image[0, ..., 1])
+    np.testing.assert_array_equal(UnfoldChannels()([folded, image]), image)
