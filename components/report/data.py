@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from trainer.leaks import AuditTest
 from components.evaluator.wells import WellMeasures
+from trainer.leaks import AuditTest
 from trainer.metrics.intervals import Proportion
 
 Kind = Literal["training", "scoring"]

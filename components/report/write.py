@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from components.evaluator import results
-from components.leak_audit import files as leak_files
 from components.evaluator.wells import CALIBRATION_FILE, LADDER_FILE
+from components.leak_audit import files as leak_files
 from components.plate_example_gen.storage import open_storage
 from components.report.blessing import VERDICTS
 from components.report.collect import DESCRIPTIONS, collect

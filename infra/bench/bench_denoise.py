@@ -19,7 +19,7 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from trainer.denoising_benchmark import (  # noqa: E402  (the level of logging is set above)
+from trainer.denoising_benchmark import (
     ALL_CASES,
     CAPTURED,
     Field,
