@@ -17,9 +17,9 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
 
-from trainer.denoising_benchmark import (  # noqa: E402  (the level of logging is set above)
+from trainer.denoising_benchmark import (
     ALL_CASES,
     CAPTURED,
     Field,
