@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     import cv2
 
-    cv2.setNumThreads(1)  # seconds a site are those of one core
+    cv2.setNumThreads(1)  # waiting threads would count as processor time
     learned = [] if args.model is None else [_model(args.model)]
     methods = [noisy_method, *classical_methods(), *learned]
     if args.told:
