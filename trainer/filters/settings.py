@@ -1,4 +1,4 @@
-"""The settings of every filter; the defaults are what tuning on training experiments gave.
+"""The settings of every filter.
 
 Grey levels are those of an 8-bit image, 0..255: images of other depths are scaled first.
 """
