@@ -106,6 +106,7 @@ def denoise_units(
     outcome = Outcome()
     how = _digest(json.dumps([method, white_grey_level, as_float]).encode())
     records = _read_records(target / RECORDS)
+    _end_last_line(target / RECORDS)
     for number, unit in enumerate(units):
         if progress is not None:
             progress(number, len(units), unit.name)
@@ -203,6 +204,13 @@ def _read_records(path: Path) -> dict[str, list[str]]:
         if isinstance(row, list) and len(row) == 4:
             records[row[0]] = row[1:]
     return records
+
+
+def _end_last_line(path: Path) -> None:
+    """What a killed run left half written must not swallow the next record."""
+    if path.is_file() and not path.read_bytes().endswith(b"\n"):
+        with path.open("a") as stream:
+            stream.write("\n")
 
 
 def single_files(paths: Sequence[Path]) -> list[Unit]:

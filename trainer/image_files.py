@@ -69,10 +69,11 @@ def _read_tiff(path: Path) -> GreyImage:
             raise PlatewiseError(
                 f"{path} has axes {axes}; one series of grey pages (...YX) is read"
             )
-        if int(file.pages[0].photometric) not in (0, 1):  # white is 0, or black is 0
+        first = file.pages.first
+        if int(first.photometric) not in (0, 1):  # white is 0, or black is 0
             raise PlatewiseError(f"{path} is in colour; grey images are read")
         pixels = file.series[0].asarray()
-        tags = file.pages[0].tags
+        tags = first.tags
         keep: dict[str, Any] = {}
         if "XResolution" in tags and "YResolution" in tags:
             x, y = tags["XResolution"].value, tags["YResolution"].value

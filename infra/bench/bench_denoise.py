@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
 
 from trainer.denoising_benchmark import (
     ALL_CASES,
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     import cv2
 
-    cv2.setNumThreads(1)  # seconds a site are those of one core
+    cv2.setNumThreads(1)  # waiting threads would count as processor time
     learned = [] if args.model is None else [_model(args.model)]
     methods = [noisy_method, *classical_methods(), *learned]
     if args.told:

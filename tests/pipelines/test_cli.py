@@ -21,7 +21,7 @@ from pipelines.commands.common import guarded
 from pipelines.logs import Terminal
 from trainer.errors import PlatewiseError
 
-LOCAL = ("simulate", "check", "run", "predict", "report")
+LOCAL = ("simulate", "check", "run", "predict", "denoise", "report")
 COMMANDS = (*LOCAL, "compile", "submit", "schedule", "status", "fetch")
 #: Modules that cost seconds, or that a command which does not need them must not load.
 HEAVY = ("tensorflow", "tfx", "apache_beam", "keras", "pandas", "scipy", "numpy", "jinja2")

@@ -17,7 +17,7 @@ _HEADER = (
     "SSIM",
     "si-PSNR dB",
     "bias",
-    "s a site",
+    "CPU s a site",
     "vs best classical",
 )
 

@@ -164,7 +164,7 @@ def dense_cells(
     for axis in range(3):
         wide = np.pad(around, [(1, 1) if a == axis else (0, 0) for a in range(3)])
         n = around.shape[axis]
-        around = sum(np.take(wide, np.arange(k, k + n), axis=axis) for k in range(3))
+        around = np.sum([np.take(wide, np.arange(k, k + n), axis=axis) for k in range(3)], axis=0)
     dense: np.ndarray = around.ravel()[index_HW] > dense_share * 9 * cell_px**2
     return dense
 
