@@ -106,14 +106,13 @@ def own_normaliser(image_BHWC: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def load_denoiser(model: str | os.PathLike[str]) -> ImageDenoiser:
-    """The denoiser of a name or folder.
+    """The denoiser of a folder.
 
     Parameters
     ----------
     model
-        ``"builtin"``: the channel-wise one that ships, for any fluorescence image; or a folder
-        that ``python -m trainer.denoising`` wrote, an exported or pushed model, or the folder
-        that training wrote.
+        What ``python -m trainer.denoising`` wrote (channel-wise, for any number of channels), an
+        exported or pushed model, or the folder that training wrote.
 
     Raises
     ------
@@ -129,7 +128,7 @@ def load_denoiser(model: str | os.PathLike[str]) -> ImageDenoiser:
     if not config.denoiser:
         raise PlatewiseError(
             f"the model in {folder} was trained with model.denoiser = false; take one that has "
-            'a denoiser, or "builtin"'
+            "a denoiser"
         )
     channelwise = config.denoiser_design.mode == "channelwise"
     return ImageDenoiser(

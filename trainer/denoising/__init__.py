@@ -2,9 +2,5 @@
 
 ``pool.py``  patches from a folder of images, from textures, from simulated fields
 ``fit.py``   noise, step, loop, checkpoints
-``saved.py`` the folder a denoiser is kept in; the one that ships
+``saved.py`` the folder a denoiser is kept in
 """
-
-from trainer.denoising.saved import BUILTIN
-
-__all__ = ["BUILTIN"]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -24,9 +23,6 @@ from trainer.strict import ConfigError, build, to_mapping
 
 WEIGHTS = "denoiser.npz"
 DESCRIPTION = "denoiser.json"
-#: Name of the denoiser that ships with the product.
-BUILTIN = "builtin"
-_BUILTIN_DIR = Path(__file__).parent / "builtin"
 _UNREADABLE = (
     OSError,
     ValueError,
@@ -71,19 +67,19 @@ def write_denoiser(
 
 
 def is_denoiser(folder: str) -> bool:
-    """Whether a folder (or the name ``builtin``) holds a denoiser by itself."""
-    return folder == BUILTIN or bool(tf.io.gfile.exists(f"{folder}/{DESCRIPTION}"))
+    """Whether a folder holds a denoiser by itself, not a whole model."""
+    return bool(tf.io.gfile.exists(f"{folder}/{DESCRIPTION}"))
 
 
 def read_denoiser(folder: str) -> tuple[keras.Model, DenoiserFit]:
-    """Network and configuration of a folder, or of the name ``builtin``.
+    """Network and configuration of a folder.
 
     Raises
     ------
     PlatewiseError
         Files are missing, damaged, or do not belong together.
     """
-    folder = str(_BUILTIN_DIR) if folder == BUILTIN else folder.rstrip("/")
+    folder = folder.rstrip("/")
     try:
         with tf.io.gfile.GFile(f"{folder}/{DESCRIPTION}", "r") as stream:
             fit = build(DenoiserFit, json.loads(stream.read())["fit"])
