@@ -24,7 +24,7 @@ Examples:
 Features: the columns whose name begins with --features (a prefix or a regular expression).
 Without it: numeric columns that are not Metadata_*; where no column is, those of Cells_, Cytoplasm_
 and Nuclei_; where there are none, all whose name holds no word such as plate, well, row or id.
-Neighbours count the row itself, as scib-metrics does. Values agree with scib-metrics and copairs."""
+Neighbours count the row itself, as in scib-metrics. Values agree with scib-metrics and copairs."""
 
 #: Kept here, so that --help imports nothing heavy; a test compares them with the trainer's.
 CORRECTIONS = ("centring", "tvn", "sphering", "harmony")
@@ -36,13 +36,13 @@ METRICS = (
     "ilisi",
     "pcr",
     "graph_connectivity",
+    "variance_experiment",
     "label_asw",
     "clisi",
     "map",
     "map_significant",
     "replicate_correlation",
     "percent_replicating",
-    "variance_experiment",
     "variance_treatment",
 )
 

@@ -13,7 +13,35 @@ METADATA_PREFIX = "Metadata_"
 COMPARTMENTS = ("Cells_", "Cytoplasm_", "Nuclei_")
 #: Words that mark a column of names or places, where no convention tells.
 _NAMING_WORDS = frozenset(
-    ["id", "index", "idx", "plate", "well", "row", "col", "column", "site", "field", "experiment", "batch", "run", "replicate", "rep", "split", "label", "treatment", "compound", "sirna", "dose", "concentration", "target", "gene", "moa", "seed", "unnamed"]
+    (
+        "id",
+        "index",
+        "idx",
+        "plate",
+        "well",
+        "row",
+        "col",
+        "column",
+        "site",
+        "field",
+        "experiment",
+        "batch",
+        "run",
+        "replicate",
+        "rep",
+        "split",
+        "label",
+        "treatment",
+        "compound",
+        "sirna",
+        "dose",
+        "concentration",
+        "target",
+        "gene",
+        "moa",
+        "seed",
+        "unnamed",
+    )
 )
 
 
@@ -82,8 +110,9 @@ def choose_features(
         chosen = [column for column in free if not _is_naming(column)]
     if not chosen:
         raise PlatewiseError(
-            f"{where} has no feature columns: of {len(columns)} columns {len(numeric)} are numeric, "
-            "and these are taken for names or places; say which are features: --features PREFIX"
+            f"{where} has no feature columns: of {len(columns)} columns {len(numeric)} are "
+            "numeric, and these are taken for names or places; say which are features: "
+            "--features PREFIX"
         )
     kept = set(chosen)
     return chosen, [column for column in free if column not in kept]

@@ -114,10 +114,13 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _legend(compared: Sequence[CorrectedMetrics]) -> list[str]:
-    lines = ["what they mean (no effect: the value without any effect of experiment or label):"]
+    lines = [
+        "what they mean (no effect: the value without any effect of experiment or label;",
+        "in brackets: settings, and what was left out of all rows uncorrected):",
+    ]
     seen: dict[str, MetricRow] = {}
     for row in compared[0].result.rows:
-        seen.setdefault(row.metric, row)
+        seen[row.metric] = row  # of the last block: all rows
     for row in seen.values():
         note = f" [{row.note}]" if row.note else ""
         lines.append(f"  {row.info.title}: {row.info.meaning}{note}")

@@ -73,7 +73,7 @@ def compare_corrections(
     for name in (UNCORRECTED, *corrections):
         on_start(name)
         start = time.perf_counter()
-        corrected, notes = embedding, ()
+        corrected, notes = embedding, tuple[str, ...]()
         if name != UNCORRECTED:
             fitted = fit_correction(name, embedding, experiment_N, control_N)
             corrected, notes = fitted.apply(embedding, experiment_N, control_N), fitted.notes
