@@ -22,8 +22,8 @@ Examples:
   platewise metrics wells.parquet --label sirna --experiment experiment --cell-type cell_type \\
       --control UNTREATED --plate plate --well well --features feature_ --correct tvn
 Features: the columns whose name begins with --features (a prefix or a regular expression).
-Without it: numeric columns that are not Metadata_*; where no column is, those of Cells_, Cytoplasm_
-and Nuclei_; where there are none, all whose name holds no word such as plate, well, row or id.
+Without it: numeric columns without Metadata_ in their name; where none has it, those of Cells_,
+Cytoplasm_ and Nuclei_; where there are none, all whose name holds no word such as plate or id.
 Neighbours count the row itself, as in scib-metrics. Values agree with scib-metrics and copairs."""
 
 #: Kept here, so that --help imports nothing heavy; a test compares them with the trainer's.

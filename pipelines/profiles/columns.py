@@ -9,8 +9,11 @@ from collections.abc import Iterable, Sequence
 from trainer.errors import PlatewiseError
 
 #: CellProfiler's and pycytominer's conventions.
-METADATA_PREFIX = "Metadata_"
+#: The mark may stand in the middle: CellProfiler writes Image_Metadata_Plate too.
+METADATA_MARK = "metadata_"
 COMPARTMENTS = ("Cells_", "Cytoplasm_", "Nuclei_")
+#: What pandas and CellProfiler number rows, images and objects with.
+_COUNTERS = re.compile(r"Unnamed: \d+$|(Image|Table|Object)Number$|index$")
 #: Words that mark a column of names or places, where no convention tells.
 _NAMING_WORDS = frozenset(
     (
@@ -88,8 +91,8 @@ def choose_features(
 ) -> tuple[list[str], list[str]]:
     """Feature columns, and numeric columns that were taken for names instead.
 
-    With patterns: the columns whose beginning matches one of them. Without: numeric columns that
-    do not begin with ``Metadata_`` where any column does; else those of CellProfiler's
+    With patterns: the columns whose beginning matches one of them. Without: numeric columns without
+    ``Metadata_`` in their name, where any column has it; else those of CellProfiler's
     compartments where there are any; else all whose name holds no word such as plate or id.
     Columns that are named as label, experiment and so on are never features.
 
@@ -102,8 +105,8 @@ def choose_features(
     if patterns:
         return _matching(numeric, columns, taken, patterns, where), []
     free = [column for column in numeric if column not in taken]
-    if any(column.startswith(METADATA_PREFIX) for column in columns):
-        chosen = [column for column in free if not column.startswith(METADATA_PREFIX)]
+    if any(METADATA_MARK in column.lower() for column in columns):
+        chosen = [c for c in free if METADATA_MARK not in c.lower() and not _COUNTERS.match(c)]
     elif any(column.startswith(COMPARTMENTS) for column in free):
         chosen = [column for column in free if column.startswith(COMPARTMENTS)]
     else:

@@ -116,7 +116,7 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 def _legend(compared: Sequence[CorrectedMetrics]) -> list[str]:
     lines = [
         "what they mean (no effect: the value without any effect of experiment or label;",
-        "in brackets: settings, and what was left out of all rows uncorrected):",
+        "in brackets: settings, and what was left out; both of the uncorrected rows):",
     ]
     seen: dict[str, MetricRow] = {}
     for row in compared[0].result.rows:

@@ -142,6 +142,8 @@ def test_corrections_on_controls_need_controls(
 def test_features_are_found_by_convention_or_by_their_names() -> None:
     columns = ["Metadata_Well", "Metadata_n", "a", "b"]
     assert choose_features(["Metadata_n", "a", "b"], columns, ["a"]) == (["b"], ["Metadata_n"])
+    columns = ["Unnamed: 0", "ImageNumber", "Image_Metadata_Week", "Image_Count"]
+    assert choose_features(columns, columns, [])[0] == ["Image_Count"]
     columns = ["plate", "Image_Count", "Cells_Area", "Nuclei_Area"]
     assert choose_features(columns, columns, [])[0] == ["Cells_Area", "Nuclei_Area"]
     columns = ["plateId", "well_row", "f1", "f2", "Unnamed: 0"]
