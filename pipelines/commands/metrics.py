@@ -50,7 +50,9 @@ METRICS = (
 def add_parser(commands: Any) -> None:
     """Declare the command."""
     summary = "batch against biology for any table of profiles"
-    parser = add_command(commands, "metrics", summary, _DESCRIPTION)
+    # The table first: an option that takes several values would swallow it.
+    usage = "platewise metrics PROFILES --label COLUMN --experiment COLUMN [OPTIONS]"
+    parser = add_command(commands, "metrics", summary, _DESCRIPTION, usage=usage)
     parser.epilog = _EXAMPLES
     parser.add_argument("profiles", metavar="PROFILES", help="a .csv, .tsv (also .gz) or .parquet")
     parser.add_argument("--label", metavar="COLUMN", required=True, help="treatment of each row")
