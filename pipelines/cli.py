@@ -14,6 +14,7 @@ from pipelines.commands import (
     compile,
     denoise,
     fetch,
+    metrics,
     predict,
     report,
     run,
@@ -49,7 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    local = (simulate, check, run, predict, denoise, report)
+    local = (simulate, check, run, predict, denoise, report, metrics)
     for module in (*local, compile, submit, schedule, status, fetch):
         module.add_parser(commands)
     return parser

@@ -3,7 +3,8 @@
 Run in an environment of its own (they do not live beside TFX):
 
     uv venv --python 3.11 oracle
-    uv pip install -p oracle "scib-metrics==0.5.*" "copairs==0.5.*" scikit-learn harmonypy pycytominer
+    uv pip install -p oracle "scib-metrics==0.5.*" "copairs==0.5.*" scikit-learn \\
+        harmonypy pycytominer
     oracle/bin/python tests/oracles/make_batch_effect_golden.py
 
 writes tests/oracles/batch_effect_golden.json with the versions that it came from.

@@ -78,6 +78,14 @@ CATALOGUE = {
             "share of a label's rows that its own neighbour graph holds together",
         ),
         MetricInfo(
+            "variance_experiment",
+            "variance of the experiment",
+            "batch",
+            "lower",
+            0.0,
+            "share of the variance that the experiment and its plates explain",
+        ),
+        MetricInfo(
             "label_asw",
             "label ASW",
             "biology",
@@ -125,14 +133,6 @@ CATALOGUE = {
             "higher",
             1.0,
             "share of labels whose replicate correlation exceeds 95 % of random groups",
-        ),
-        MetricInfo(
-            "variance_experiment",
-            "variance of the experiment",
-            "batch",
-            "lower",
-            0.0,
-            "share of the variance that the experiment and its plates explain",
         ),
         MetricInfo(
             "variance_treatment",

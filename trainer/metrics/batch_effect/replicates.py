@@ -23,6 +23,8 @@ class ReplicateConsistency:
     median_by_label: dict[str, float]
     #: 95th percentile of random groups.
     threshold: float
+    #: Median of random groups: what labels without any effect score.
+    null_median: float
 
     @property
     def replicating(self) -> int:
@@ -61,10 +63,12 @@ def replicate_consistency(
         medians[str(name)] = float(np.median(correlation))
         sizes.append(int(apart.any(axis=1).sum()))
     if not medians:
-        return ReplicateConsistency({}, float("nan"))
+        return ReplicateConsistency({}, float("nan"), float("nan"))
     n_pairs = min(_MAX_NULL_PAIRS, max(1, int(np.median(sizes))))
     null = _null(embedding, code, experiment, n_pairs, n_permutations, rng)
-    return ReplicateConsistency(medians, float(np.percentile(null, 95)) if null.size else np.nan)
+    if not null.size:
+        return ReplicateConsistency(medians, float("nan"), float("nan"))
+    return ReplicateConsistency(medians, float(np.percentile(null, 95)), float(np.median(null)))
 
 
 def _unit(embedding_ND: NDArray[np.floating]) -> NDArray[np.float64]:

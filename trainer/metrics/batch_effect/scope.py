@@ -239,7 +239,9 @@ class ScopeMetrics:
     def _replicate_correlation(self) -> MetricRow:
         found = list(self._replicates().median_by_label.values())
         value = float(np.median(found)) if found else math.nan
-        return self._row("replicate_correlation", value, chance=0.0, n=len(found), n_of="labels")
+        chance = defined(self._replicates().null_median)
+        more: dict[str, Any] = {"chance": chance, "n": len(found), "n_of": "labels"}
+        return self._row("replicate_correlation", value, **more)
 
     def _percent_replicating(self) -> MetricRow:
         found = self._replicates()
