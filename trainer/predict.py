@@ -21,6 +21,7 @@ from trainer import schema
 from trainer.adapt import moments_function, plate_statistics, using_statistics
 from trainer.bundle import Bundle
 from trainer.config import PredictConfig
+from trainer.context import statistics_minibatches
 from trainer.errors import PlatewiseError
 from trainer.geometry import check_size, grey_image, n_tiles, tiles
 from trainer.manifest import Manifest, Shard
@@ -84,6 +85,11 @@ class Predictor:
         baseline: Baseline | None = None,
     ) -> None:
         self.bundle, self.config = bundle, config
+        if bundle.config.data.shuffle_labels:
+            _LOG.warning(
+                "this model was trained on shuffled labels (data.shuffle_labels), for a leak "
+                "audit: on held-out experiments it must be right no more often than by chance"
+            )
         transform = load_transform(transform_dir)
         self._to_label = _class_positions(read_classes(transform_dir), bundle.classes)
         self._reader = self._compile(bundle, transform)
@@ -182,7 +188,9 @@ class Predictor:
             adapts = False
         if not adapts:
             return _collect(minibatches(), reader.answers)
-        counted = ((element, len(element[schema.LABEL])) for element in minibatches())
+        counted = statistics_minibatches(
+            plate, self.config.minibatch_size, reader.features(plate), reader.bundle.config
+        )
         with using_statistics(model, plate_statistics(reader.moments, counted)):
             return _collect(minibatches(), reader.answers)
 
