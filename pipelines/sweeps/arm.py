@@ -11,16 +11,26 @@ import time
 from pathlib import Path
 from typing import Any
 
+from components.digest import code_digest
 from pipelines.sweeps.plan import Arm, Experiment, configuration
 from pipelines.sweeps.prepare import Data, Tell, prepare
 from trainer import schema
 from trainer.strict import digest, to_mapping
 
 RESULT_NAME = "result.json"
+#: What an arm's numbers are made by, but this package.
+_CODE = (
+    "components.plate_example_gen.component",
+    "components.normaliser.component",
+    "trainer.train",
+    "trainer.predict_examples",
+    "trainer.corrections",
+    "trainer.simulation",
+)
 
 
 def result_path(out: Path, experiment: Experiment, arm: Arm, seed: int) -> Path:
-    """Where the result stands; the name follows from all that decides it but the code."""
+    """Where the result stands; the name follows from all that decides it."""
     config = configuration(experiment, arm, seed)
     decides = [
         to_mapping(config.simulation),
@@ -29,6 +39,7 @@ def result_path(out: Path, experiment: Experiment, arm: Arm, seed: int) -> Path:
         to_mapping(config.splits),
         arm.correction,
         dict(arm.predict_on),
+        code_digest(*_CODE),  # an edit of what makes a number makes it anew
     ]
     return (
         out / "results" / f"{arm.name.replace(' ', '_')}-seed{seed}-{digest(decides)}" / RESULT_NAME
@@ -82,7 +93,7 @@ def run_arm(
             data.examples,
             data.transform_graph,
             config.training.trainer(),
-            str(out / "checkpoints"),
+            str(out / "checkpoints" / code_digest("trainer.train")),
             trained_dir,
             progress=progress,
         )

@@ -125,7 +125,7 @@ def _with_tables(
     for key, value in free.items():
         if not isinstance(value, Mapping):
             raise ConfigError(f"{where}{key} must be a table, got {value!r}")
-    head = build(cls, {k: v for k, v in plain.items() if k not in tables}, where)
+    head: Any = build(cls, {k: v for k, v in plain.items() if k not in tables}, where)
     return {f.name: getattr(head, f.name) for f in dataclasses.fields(head)} | free
 
 

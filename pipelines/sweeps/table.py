@@ -108,7 +108,9 @@ def to_markdown(experiment: Experiment, cells: Sequence[Cell]) -> str:
         "|---" * (len(metrics) + 1) + "|",
     ]
     for arm in experiment.arms:
-        row = [_text(at[arm.name, metric]) for metric in metrics if (arm.name, metric) in at]
+        row = [
+            _text(at[arm.name, metric], n_seeds) for metric in metrics if (arm.name, metric) in at
+        ]
         lines.append(f"| {arm.name} | " + " | ".join(row) + " |")
     lines += [
         "",
@@ -119,8 +121,10 @@ def to_markdown(experiment: Experiment, cells: Sequence[Cell]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _text(cell: Cell) -> str:
+def _text(cell: Cell, n_seeds: int) -> str:
     text = _number(cell.value, sign=False)
+    if 0 < cell.value.n < n_seeds:
+        text += f", n = {cell.value.n}"
     if cell.difference.mean is not None:
         text += f"; {_number(cell.difference, sign=True)}"
     return text
