@@ -22,6 +22,7 @@ from pipelines.commands import (
     simulate,
     status,
     submit,
+    sweep,
 )
 from pipelines.flags import dotted_to_set
 from trainer.strict import ConfigError
@@ -50,7 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    local = (simulate, check, run, predict, denoise, report, metrics)
+    local = (simulate, check, run, predict, denoise, report, metrics, sweep)
     for module in (*local, compile, submit, schedule, status, fetch):
         module.add_parser(commands)
     return parser

@@ -48,7 +48,7 @@ class PlateLeakAuditExecutor(base_executor.BaseExecutor):
         examples = artifact_utils.get_single_uri(input_dict["examples"])
         quality = read_quality(artifact_utils.get_single_uri(input_dict["quality"]))
         sites = sites_of_quality(quality)
-        check_against_manifest(sites, read_manifest(examples))
+        check_against_manifest(quality, read_manifest(examples))
         config = build(LeakConfig, json.loads(exec_properties["config"]))
         audit = run_audit(sites, quality.facts.get("plate_groups"), config)
         write_audit(audit, artifact_utils.get_single_uri(output_dict["leaks"]))

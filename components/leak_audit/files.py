@@ -32,7 +32,11 @@ def run_audit(
 
 
 def sites_of_results(results: Iterable[SiteResult], tokens: tuple[str, ...]) -> list[AuditSite]:
-    """Complete sites, as reading a plate gives them; ``tokens`` stand for ``{channel}``."""
+    """Sites that are in a split, as reading a plate gives them.
+
+    Those whose images are missing are among them: names and layout are the tables'. ``tokens``
+    stand for ``{channel}``.
+    """
     return [
         AuditSite(
             site_id=site.identity.site_id,
@@ -49,19 +53,19 @@ def sites_of_results(results: Iterable[SiteResult], tokens: tuple[str, ...]) -> 
             counts_digest=site.counts_digest,
         )
         for site in results
-        if site.status == COMPLETE and site.split
+        if site.split
     ]
 
 
 def sites_of_quality(quality: QualityReport) -> list[AuditSite]:
-    """Complete sites, as the quality artifact lists them."""
+    """Sites that are in a split, as the quality artifact lists them."""
     if "pixel_digests" not in quality.sites.columns:
         raise PlatewiseError(
             "the quality artifact holds no digests: an earlier version wrote it; read the screen "
             "again (platewise run without its cache: --run.cache false)"
         )
     tokens = tuple(quality.facts.get("channel_tokens", ()))
-    table = quality.sites[(quality.sites["status"] == COMPLETE) & (quality.sites["split"] != "")]
+    table = quality.sites[quality.sites["split"] != ""]
     return [
         AuditSite(
             site_id=row.site_id,
@@ -83,7 +87,7 @@ def sites_of_quality(quality: QualityReport) -> list[AuditSite]:
     ]
 
 
-def check_against_manifest(sites: Iterable[AuditSite], manifest: Manifest) -> None:
+def check_against_manifest(quality: QualityReport, manifest: Manifest) -> None:
     """Refuse a quality artifact that tells of other Examples than these.
 
     Raises
@@ -92,8 +96,8 @@ def check_against_manifest(sites: Iterable[AuditSite], manifest: Manifest) -> No
         Names the first plate and split whose numbers of sites differ.
     """
     audited: dict[tuple[str, str], int] = {}
-    for site in sites:
-        key = (site.split, site.plate_id)
+    table = quality.sites[(quality.sites["status"] == COMPLETE) & (quality.sites["split"] != "")]
+    for key in zip(table["split"], table["plate_id"], strict=True):
         audited[key] = audited.get(key, 0) + 1
     stored: dict[tuple[str, str], int] = {}
     for shard in manifest.shards:

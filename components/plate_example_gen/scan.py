@@ -169,13 +169,13 @@ class _SiteReader:
         n_channels = len(options.channel_tokens)
         if site.found == 0:
             letter = self._missing(well, site, identity)
-            return SiteResult(identity, split, MISSING, dead_letters=(letter,)), None, None
+            return self._unusable(identity, split, MISSING, [letter]), None, None
         pixels_CHW, letters = self._pixels(well, site, identity)
         if site.found != (1 << n_channels) - 1:
             letters.append(self._incomplete(well, site, identity))
-            return SiteResult(identity, split, INCOMPLETE, dead_letters=tuple(letters)), None, None
+            return self._unusable(identity, split, INCOMPLETE, letters), None, None
         if letters:
-            return SiteResult(identity, split, CORRUPT, dead_letters=tuple(letters)), None, None
+            return self._unusable(identity, split, CORRUPT, letters), None, None
         row, path = self._row(site), self._pattern(self._plate, well, site)[0]
         if not options.decode:
             return SiteResult(identity, split, COMPLETE, row=row, path=path), None, None
@@ -196,6 +196,13 @@ class _SiteReader:
         )
         record = self._encode(identity, pixels_CHW, histogram_CQ) if split else None
         return result, histogram_CQ, record
+
+    @staticmethod
+    def _unusable(
+        identity: SiteIdentity, split: str, status: str, letters: list[DeadLetter]
+    ) -> SiteResult:
+        row = letters[0].row
+        return SiteResult(identity, split, status, dead_letters=tuple(letters), row=row)
 
     def _encode(
         self,

@@ -13,6 +13,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from components.leak_audit.check import with_audit
+from components.leak_audit.config import LeakConfig
 from components.plate_example_gen.check import CheckReport, check_screen
 from components.plate_example_gen.config import QualityConfig, ScreenConfig, SplitConfig
 from components.plate_example_gen.ingest import Destination, ingest
@@ -55,6 +57,20 @@ def test_the_leak_through_plate_groups_is_reported(report):
     assert groups["chance"] == pytest.approx(1 / 1108)
     assert groups["gain"] == pytest.approx(4.0, rel=0.01)
     assert "4 fixed plate groups" in report.summary()
+
+
+def test_the_leak_audit_passes_the_real_tables_and_tells_their_groups(rxrx1):
+    splits = SplitConfig(holdout_per_cell_type=1)
+    report = with_audit(check_screen(ScreenConfig(str(rxrx1)), splits), LeakConfig())
+    tests = {test["key"]: test for test in report.to_json()["leak_audit"]["tests"]}
+    assert {key: test["outcome"] for key, test in tests.items()} == {
+        "groups": "note",
+        **dict.fromkeys(("experiments", "wells", "sites", "pixels", "copies", "position"), "pass"),
+    }
+    assert tests["groups"]["facts"]["gain"] == pytest.approx(4.0, rel=0.01)
+    by_well = tests["position"]["facts"]["well"]
+    assert by_well["n_wells"] > 4_000
+    assert by_well["accuracy"] < 3 / 1108
 
 
 def test_hold_out_and_classes(rxrx1):

@@ -69,7 +69,7 @@ def audit_sites(
     Parameters
     ----------
     sites
-        Every complete site that is in a split.
+        Every site that is in a split; digests are empty where an image could not be read.
     groups
         What is known of fixed plate groups (``sizes``, ``chance``, ``chance_with_group``,
         ``group_from_plate_number``, ``text``); None where there are none.

@@ -14,7 +14,7 @@ DECLARED = frozenset({schema.SPLIT_TRAIN, schema.SPLIT_IN_DISTRIBUTION})
 
 @dataclass(frozen=True, slots=True)
 class AuditSite:
-    """What the audit needs to know of one complete site; empty text where unknown."""
+    """What the audit needs to know of one site; empty text where unknown."""
 
     site_id: str
     well_id: str

@@ -1,0 +1,1 @@
+"""Experiments that ship as files: arms x seeds, run and compared."""
