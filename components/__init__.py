@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_ARTIFACTS = ("PlatewiseReport", "QualityControl")
+_ARTIFACTS = ("BatchEffects", "PlatewiseReport", "QualityControl")
 
 
 def __getattr__(name: str) -> object:

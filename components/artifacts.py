@@ -15,6 +15,12 @@ class QualityControl(Artifact):
     TYPE_NAME = "components.QualityControl"
 
 
+class BatchEffects(Artifact):
+    """Batch against biology: see ``components/batch_effect_evaluator/results.py``."""
+
+    TYPE_NAME = "components.BatchEffects"
+
+
 class PlatewiseReport(Artifact):
     """A run's page: ``report.html``, ``metrics.json``, after scoring the tables too."""
 

@@ -6,7 +6,7 @@ from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import component_spec, standard_artifacts
 
-from components.artifacts import PlatewiseReport, QualityControl
+from components.artifacts import BatchEffects, PlatewiseReport, QualityControl
 from components.report.executor import PlateReportExecutor
 
 
@@ -32,6 +32,7 @@ class PlateReportSpec(component_spec.ComponentSpec):
         "blessing": component_spec.ChannelParameter(
             type=standard_artifacts.ModelBlessing, optional=True
         ),
+        "batch_effects": component_spec.ChannelParameter(type=BatchEffects, optional=True),
     }
     OUTPUTS = {  # noqa: RUF012
         "report": component_spec.ChannelParameter(type=PlatewiseReport),
@@ -50,6 +51,8 @@ class PlateReport(base_component.BaseComponent):
         What every run has.
     model_run, evaluation, blessing
         What a training run has too.
+    batch_effects
+        From BatchEffectEvaluator.
     config_json
         The run's configuration, JSON; shown on the page.
     code_digest
@@ -71,6 +74,7 @@ class PlateReport(base_component.BaseComponent):
         blessing: types.BaseChannel | None = None,
         config_json: str = "{}",
         code_digest: str = "",
+        batch_effects: types.BaseChannel | None = None,
     ) -> None:
         spec = PlateReportSpec(
             examples=examples,
@@ -81,6 +85,7 @@ class PlateReport(base_component.BaseComponent):
             model_run=model_run,
             evaluation=evaluation,
             blessing=blessing,
+            batch_effects=batch_effects,
             config_json=config_json,
             code_digest=code_digest,
             report=types.Channel(type=PlatewiseReport),

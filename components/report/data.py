@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from components.batch_effect_evaluator.results import BatchEffects
 from components.evaluator.wells import WellMeasures
 from trainer.metrics.intervals import Proportion
 
@@ -239,6 +240,7 @@ class ReportSources:
     predictions: str = ""
     evaluation: str = ""
     blessing: str = ""
+    batch_effects: str = ""
     #: Nested configuration of the run.
     config: Mapping[str, Any] = field(default_factory=dict)
 
@@ -267,6 +269,8 @@ class ReportData:
     other_splits: tuple[SplitScore, ...] = ()
     #: Ladder by experiment, and calibration.
     wells: WellMeasures = field(default_factory=WellMeasures)
+    #: Batch against biology; None where it was not measured.
+    batch_effects: BatchEffects | None = None
     blessing: Blessing = Blessing(None)
     quality: Quality = Quality()
     restoration: Restoration = Restoration()

@@ -21,6 +21,7 @@ _INPUTS = (
     "predictions",
     "evaluation",
     "blessing",
+    "batch_effects",
 )
 
 

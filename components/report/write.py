@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from components.batch_effect_evaluator import results as batch_results
 from components.evaluator import results
 from components.evaluator.wells import CALIBRATION_FILE, LADDER_FILE
 from components.plate_example_gen.storage import open_storage
@@ -33,6 +34,7 @@ _NEEDED: dict[str, Sequence[str] | None] = {
     "predictions": None,
     "evaluation": (results.FILE_NAME, LADDER_FILE, CALIBRATION_FILE),
     "blessing": tuple(VERDICTS),
+    "batch_effects": (batch_results.FILE_NAME,),
 }
 
 

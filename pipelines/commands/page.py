@@ -25,6 +25,7 @@ _SOURCES = {
     "model_run": (("PlateTrainer", "model_run"),),
     "predictions": (("PlatePredictor", "predictions"),),
     "evaluation": (("PlateEvaluator", "evaluation"),),
+    "batch_effects": (("BatchEffectEvaluator", "batch_effects"),),
     "blessing": (("PlateEvaluator", "blessing"),),
 }
 

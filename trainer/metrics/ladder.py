@@ -40,9 +40,7 @@ class Ladder:
     #: Treatments of each fixed group on training plates; empty where there are none.
     group_sizes: tuple[int, ...] = ()
     #: Plates whose group was guessed right.
-    plates_guessed: Proportion = field(
-        default_factory=lambda: Proportion(0, 0, None, None, None)
-    )
+    plates_guessed: Proportion = field(default_factory=lambda: Proportion(0, 0, None, None, None))
     #: Most wells of one treatment on a training plate, and the plates learned from.
     copies: int = 0
     n_training_plates: int = 0
