@@ -13,6 +13,7 @@ from pipelines.commands import (
     check,
     compile,
     fetch,
+    metrics,
     predict,
     report,
     run,
@@ -48,7 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    local = (simulate, check, run, predict, report)
+    local = (simulate, check, run, predict, report, metrics)
     for module in (*local, compile, submit, schedule, status, fetch):
         module.add_parser(commands)
     return parser

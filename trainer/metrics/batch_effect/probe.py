@@ -150,7 +150,7 @@ class LogisticModel:
             return value + 0.5 * float((penalty * weight**2).sum()), gradient.ravel().astype(float)
 
         start = np.zeros((turned.shape[1] + 1) * n_classes)
-        options = {"maxiter": 1000, "maxfun": 2000, "ftol": 1e-12, "gtol": 1e-4}
+        options = {"maxiter": 1000, "maxfun": 2000, "ftol": 1e-12, "gtol": 1e-6}
         found = minimize(loss, start, jac=True, method="L-BFGS-B", options=options).x
         weight, bias = np.split(found.reshape(-1, n_classes), [turned.shape[1]])
         weight = (basis[:, kept] * step) @ weight / scale[:, None]

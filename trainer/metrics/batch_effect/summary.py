@@ -15,6 +15,7 @@ from trainer.metrics.batch_effect.rows import (
     VarianceRow,
 )
 from trainer.metrics.batch_effect.scope import Profiles, ScopeMetrics
+from trainer.metrics.batch_effect.threads import blas_threads
 
 
 def batch_effect_metrics(
@@ -97,7 +98,8 @@ def batch_effect_metrics(
         )
         ordered = [name for name in METRIC_NAMES if name in config.metrics]
         metrics = ScopeMetrics(scope, profiles, config, tuple(ordered))
-        metrics.run()
+        with blas_threads(len(rows)):
+            metrics.run()
         done.append(metrics)
     return BatchEffectResult(
         tuple(row for metrics in done for row in metrics.rows),

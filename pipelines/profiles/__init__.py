@@ -1,0 +1,1 @@
+"""Tables of well profiles, ours or anybody's: reading them, and showing their metrics."""

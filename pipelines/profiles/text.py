@@ -1,0 +1,130 @@
+"""Metrics before and after correction as one table for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pipelines.profiles.table import Profiles
+from trainer.corrections.compare import CorrectedMetrics
+from trainer.metrics.batch_effect import SCOPE_ALL, MetricRow, VarianceRow
+
+_KINDS = {
+    "batch": "BATCH: how far are experiments told apart?",
+    "biology": "BIOLOGY: how far are labels told apart?",
+}
+_COMPONENTS_SHOWN = 3
+
+
+def describe(profiles: Profiles) -> list[str]:
+    """What was read, in two lines and the notes."""
+    n_controls = int(profiles.control_N.sum())
+    counts = [
+        f"{len(profiles.label_N):,} rows",
+        f"{len(profiles.feature_names):,} features",
+        f"{len(set(profiles.label_N)):,} labels",
+        f"{len(set(profiles.experiment_N)):,} experiments",
+    ]
+    if profiles.cell_type_N is not None:
+        counts.append(f"{len(set(profiles.cell_type_N)):,} cell types")
+    if n_controls:
+        counts.append(f"{n_controls:,} control rows")
+    first, last = profiles.feature_names[0], profiles.feature_names[-1]
+    lines = [f"{profiles.path}: " + ", ".join(counts), f"features: {first} ... {last}"]
+    return lines + [f"note: {note}" for note in profiles.notes]
+
+
+def metrics_text(compared: Sequence[CorrectedMetrics]) -> list[str]:
+    """One block a scope: metrics down, corrections across."""
+    scopes = list(dict.fromkeys(row.scope for row in compared[0].result.rows))
+    lines: list[str] = []
+    for scope in scopes:
+        lines += ["", _scope_title(scope, scopes), *_scope_table(scope, compared)]
+        table = [row for row in compared[0].result.variance if row.scope == scope]
+        if table:
+            lines += ["", *_variance_text(table[: 1 + _COMPONENTS_SHOWN])]
+    lines += ["", *_legend(compared)]
+    return lines
+
+
+def _scope_title(scope: str, scopes: Sequence[str]) -> str:
+    if scope != SCOPE_ALL:
+        return f"== within {scope} =="
+    if len(scopes) == 1:
+        return "== all rows =="
+    return "== all cell types together (rewards erasing their difference: read those above) =="
+
+
+def _scope_table(scope: str, compared: Sequence[CorrectedMetrics]) -> list[str]:
+    names = [c.correction for c in compared]
+    rows = [["", "better", "no effect", *names, "n", "seconds"]]
+    last_kind = ""
+    for first in (row for row in compared[0].result.rows if row.scope == scope):
+        if first.info.kind != last_kind:
+            last_kind = first.info.kind
+            rows.append([_KINDS[last_kind]])
+        found = [c.result.row(first.metric, scope) for c in compared]
+        rows.append(
+            [
+                "  " + first.info.title,
+                first.info.better,
+                _number(first.chance),
+                *(_value(row) for row in found),
+                f"{first.n:,} {first.n_of}",
+                f"{sum(row.seconds for row in found):.1f}",
+            ]
+        )
+    return _aligned(rows)
+
+
+def _value(row: MetricRow) -> str:
+    if row.low is None or row.high is None or row.value is None:
+        return _number(row.value)
+    return f"{row.value:.4f} ({row.low:.2f}-{row.high:.2f})"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _variance_text(table: Sequence[VarianceRow]) -> list[str]:
+    """Shares of variance before any correction."""
+    factors = list(table[0].share)
+    rows = [["variance, uncorrected", "of all", *factors]]
+    for row in table:
+        name = f"  PC {row.component}" if row.component else "  whole embedding"
+        shares = [f"{100 * row.share[factor]:.1f} %" for factor in factors]
+        rows.append([name, f"{100 * row.variance_share:.1f} %", *shares])
+    chance = [f"{100 * table[0].chance[factor]:.1f} %" for factor in factors]
+    return _aligned([*rows, ["  by chance", "", *chance]])
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Columns under each other; a row of one cell runs over all."""
+    whole = [row for row in rows if len(row) > 1]
+    widths = [max(len(row[i]) for row in whole) for i in range(len(whole[0]))]
+    lines = []
+    for row in rows:
+        if len(row) == 1:
+            lines.append(row[0])
+            continue
+        cells = [row[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    return lines
+
+
+def _legend(compared: Sequence[CorrectedMetrics]) -> list[str]:
+    lines = ["what they mean (no effect: the value without any effect of experiment or label):"]
+    seen: dict[str, MetricRow] = {}
+    for row in compared[0].result.rows:
+        seen.setdefault(row.metric, row)
+    for row in seen.values():
+        note = f" [{row.note}]" if row.note else ""
+        lines.append(f"  {row.info.title}: {row.info.meaning}{note}")
+    for one in compared:
+        lines += [f"note: {one.correction}: {note}" for note in one.notes]
+    if len(compared) > 1:
+        lines.append(
+            "corrections are fitted on these same rows; on held-out experiments they do less"
+        )
+    return lines
