@@ -13,7 +13,35 @@ METADATA_PREFIX = "Metadata_"
 COMPARTMENTS = ("Cells_", "Cytoplasm_", "Nuclei_")
 #: Words that mark a column of names or places, where no convention tells.
 _NAMING_WORDS = frozenset(
-    ["id", "index", "idx", "plate", "well", "row", "col", "column", "site", "field", "experiment", "batch", "run", "replicate", "rep", "split", "label", "treatment", "compound", "sirna", "dose", "concentration", "target", "gene", "moa", "seed", "unnamed"]
+    [
+        "id",
+        "index",
+        "idx",
+        "plate",
+        "well",
+        "row",
+        "col",
+        "column",
+        "site",
+        "field",
+        "experiment",
+        "batch",
+        "run",
+        "replicate",
+        "rep",
+        "split",
+        "label",
+        "treatment",
+        "compound",
+        "sirna",
+        "dose",
+        "concentration",
+        "target",
+        "gene",
+        "moa",
+        "seed",
+        "unnamed",
+    ]
 )
 
 
