@@ -25,6 +25,7 @@ STEPS = [
     "PlateTransform",
     "PlateTrainer",
     "PlatePredictor",
+    "BatchEffectEvaluator",
     "PlateEvaluator",
     "PlatePusher",
     "PlateReport",

@@ -33,7 +33,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 def training_plates(n_experiments: int = 3) -> list[tuple[tuple[str, str], np.ndarray]]:
     return [
-        ((f"T-{e}", str(p)), np.flatnonzero(GROUP_K == (p + e) % N_GROUPS))
+        ((f"T-{e}", str(p)), np.flatnonzero((p + e) % N_GROUPS == GROUP_K))
         for e in range(n_experiments)
         for p in range(N_GROUPS)
     ]
@@ -109,7 +109,7 @@ def screen(strength: float, seed: int, n_experiments: int = 12):
     rng = np.random.default_rng(seed)
     for e in range(n_experiments):
         for p in range(N_GROUPS):
-            label = rng.permutation(np.flatnonzero(GROUP_K == (p + e) % N_GROUPS))
+            label = rng.permutation(np.flatnonzero((p + e) % N_GROUPS == GROUP_K))
             logits = rng.normal(0, 1, (2, len(label), N_CLASSES))
             logits[:, np.arange(len(label)), label] += strength
             yield f"E-{e}", f"E-{e}_{p}", label, [softmax(x) for x in logits]
