@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_ARTIFACTS = ("LeakAudit", "PlatewiseReport", "QualityControl")
+_ARTIFACTS = ("BatchEffects", "LeakAudit", "PlatewiseReport", "QualityControl")
 
 
 def __getattr__(name: str) -> object:

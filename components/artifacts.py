@@ -21,6 +21,12 @@ class LeakAudit(Artifact):
     TYPE_NAME = "components.LeakAudit"
 
 
+class BatchEffects(Artifact):
+    """Batch against biology: see ``components/batch_effect_evaluator/results.py``."""
+
+    TYPE_NAME = "components.BatchEffects"
+
+
 class PlatewiseReport(Artifact):
     """A run's page: ``report.html``, ``metrics.json``, after scoring the tables too."""
 

@@ -18,6 +18,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from components.batch_effect_evaluator.config import BatchEffectsConfig
 from components.evaluator.config import EvaluationConfig
 from components.leak_audit.config import LeakConfig
 from components.plate_example_gen.config import QualityConfig, ScreenConfig, SplitConfig
@@ -112,6 +113,7 @@ class PlatewiseConfig:
     normalizer: NormalizerConfig = field(default_factory=NormalizerConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    batch_effects: BatchEffectsConfig = field(default_factory=BatchEffectsConfig)
     push: PushConfig = field(default_factory=PushConfig)
     beam: BeamConfig = field(default_factory=BeamConfig)
     simulation: SimulationConfig = field(default_factory=SimulationConfig)

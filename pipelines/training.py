@@ -6,6 +6,7 @@ import json
 
 from tfx.orchestration.pipeline import Pipeline
 
+from components.batch_effect_evaluator.component import BatchEffectEvaluator
 from components.digest import code_digest
 from components.evaluator.component import PlateEvaluator
 from components.evaluator.config import THRESHOLDS
@@ -72,11 +73,20 @@ def create_pipeline(config: PlatewiseConfig, target: Target | None = None) -> Pi
         model=training.model,
         baseline_model=to_beat,
         predict=config.training.predict,
+        baseline_everywhere=config.evaluation.compares_probe,
         code_digest=code_digest("components.predictor.component"),
     )
     predictions = predictor.outputs["predictions"]
 
-    # 7. Slice the metrics by experiment, plate, cell type and site; bless or refuse.
+    # 7. Tell biology from batch in the wells' embeddings, before and after each correction.
+    batch_effect_evaluator = BatchEffectEvaluator(
+        predictions=predictions,
+        config=config.batch_effects,
+        code_digest=code_digest("components.batch_effect_evaluator.component"),
+    )
+    batch_effects = batch_effect_evaluator.outputs["batch_effects"]
+
+    # 8. Slice the metrics by experiment, plate, cell type and site; bless or refuse.
     evaluator = PlateEvaluator(
         predictions=predictions,
         model=training.model,
@@ -85,13 +95,14 @@ def create_pipeline(config: PlatewiseConfig, target: Target | None = None) -> Pi
         thresholds={
             name: target.parameter(name, getattr(config.evaluation, name)) for name in THRESHOLDS
         },
+        batch_effects=batch_effects,
         code_digest=code_digest("components.evaluator.component"),
     )
 
-    # 8. Push a blessed model as a new version; a refused one stays where it is.
-    pusher = target.push(training.model, evaluator.outputs)
+    # 9. Push a blessed model as a new version; a refused one stays where it is.
+    pusher = target.push(training.model, {**evaluator.outputs, "batch_effects": batch_effects})
 
-    # 9. Write the page: can each experiment be trusted, and what was found?
+    # 10. Write the page: can each experiment be trusted, and what was found?
     report = PlateReport(
         examples=examples,
         quality=example_gen.outputs["quality"],
@@ -102,13 +113,16 @@ def create_pipeline(config: PlatewiseConfig, target: Target | None = None) -> Pi
         predictions=predictions,
         evaluation=evaluator.outputs["evaluation"],
         blessing=evaluator.outputs["blessing"],
+        batch_effects=batch_effects,
         config_json=as_json(config),
         code_digest=code_digest("components.report.component"),
     )
     report.add_upstream_node(pusher)  # nothing passes between them; the page comes last
 
     steps = [example_gen, leak_audit, transform, *training.steps, baseline]
-    return target.assemble(NAME, [*steps, predictor, evaluator, pusher, report])
+    return target.assemble(
+        NAME, [*steps, predictor, batch_effect_evaluator, evaluator, pusher, report]
+    )
 
 
 def as_json(config: PlatewiseConfig) -> str:

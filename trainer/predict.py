@@ -75,6 +75,8 @@ class Predictor:
         A second model to be read beside the first (the one that is blessed now) and the
         Transform graph it was trained with, which normalises the plates it knows. Its
         probabilities are brought into the order of the first's classes.
+    baseline_everywhere
+        The second model reads every split, and its embedding is kept too.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Predictor:
         transform_dir: str,
         config: PredictConfig,
         baseline: Baseline | None = None,
+        baseline_everywhere: bool = False,
     ) -> None:
         self.bundle, self.config = bundle, config
         if bundle.config.data.shuffle_labels:
@@ -90,6 +93,7 @@ class Predictor:
                 "this model was trained on shuffled labels (data.shuffle_labels), for a leak "
                 "audit: on held-out experiments it must be right no more often than by chance"
             )
+        self._everywhere = baseline_everywhere
         transform = load_transform(transform_dir)
         self._to_label = _class_positions(read_classes(transform_dir), bundle.classes)
         self._reader = self._compile(bundle, transform)
@@ -115,7 +119,7 @@ class Predictor:
             Gives the shape of the sites.
         shards
             The shards of one plate in one split. The baseline reads split ``eval`` alone, which
-            is what a gate compares; fidelity is measured on plates that did not train.
+            is what a gate compares, or all; fidelity is measured on plates that did not train.
 
         Returns
         -------
@@ -140,11 +144,15 @@ class Predictor:
         # The graph may have been fitted on a screen with other treatments than the model's.
         known = rows[schema.LABEL] >= 0
         rows[schema.LABEL][known] = self._to_label[rows[schema.LABEL][known]]
-        if self._baseline and split == schema.SPLIT_EVAL and self._baseline_fits(manifest):
+        compared = self._everywhere or split == schema.SPLIT_EVAL
+        if self._baseline and compared and self._baseline_fits(manifest):
             reader = self._baseline[members[0].plate_id in self._baseline_plates]
-            found = self._rows(plate, reader)[schema.PROBABILITIES]
+            second = self._rows(plate, reader)
+            found = second[schema.PROBABILITIES]
             brought = np.where(self._from_baseline >= 0, found[:, self._from_baseline], 0.0)
             rows[schema.BASELINE_PROBABILITIES] = brought.astype(np.float32)
+            if self._everywhere:
+                rows[schema.BASELINE_EMBEDDING] = second[schema.EMBEDDING]
         return rows | self._fidelity_columns(plate, measure=split != schema.SPLIT_TRAIN)
 
     def _baseline_fits(self, manifest: Manifest) -> bool:

@@ -48,12 +48,13 @@ def predict_examples(
     config: PredictConfig | None = None,
     baseline: Baseline | None = None,
     progress: Callable[[PredictionProgress], None] | None = None,
+    baseline_everywhere: bool = False,
 ) -> Manifest:
     """Predict every plate and write site rows, well rows, a manifest and a gallery.
 
     Parameters
     ----------
-    bundle, transform_dir, baseline
+    bundle, transform_dir, baseline, baseline_everywhere
         As for :class:`trainer.predict.Predictor`.
     examples_dir
         Verified before it is read.
@@ -84,7 +85,8 @@ def predict_examples(
             f"{examples_dir} has no split {min(unknown)!r}; it has: {', '.join(manifest.splits())}"
         )
     verify(examples_dir, manifest, wanted)
-    predictor = Predictor(bundle, transform_dir, config or bundle.config.predict, baseline)
+    predict = config or bundle.config.predict
+    predictor = Predictor(bundle, transform_dir, predict, baseline, baseline_everywhere)
     plates = [(split, *plate) for split in wanted for plate in plates_of(manifest, split)]
     written: list[Shard] = []
     n_sites, started_s = 0, time.perf_counter()

@@ -65,6 +65,8 @@ PROBABILITIES = "probabilities"
 #: The same rows read by the latest blessed model; absent where there is none.
 BASELINE_PROBABILITIES = "baseline_probabilities"
 EMBEDDING = "embedding"
+#: The latest blessed model's embedding; only where a threshold compares with it.
+BASELINE_EMBEDDING = "baseline_embedding"
 PSNR_NOISY = "psnr_noisy_db"
 PSNR_DENOISED = "psnr_denoised_db"
 SSIM_NOISY = "ssim_noisy"

@@ -50,6 +50,19 @@ class EvaluationConfig:
     compare_with_baseline: bool = True
     #: How far accuracy per well may fall below the latest blessed model's (0..1).
     max_drop_against_baseline: float = 0.02
+    #: Largest share of wells whose experiment a linear reader may name from the embedding,
+    #: within its cell type (the batch probe, 0..1; 1: off).
+    max_batch_probe: float = 1.0
+    #: How far that share may rise above the latest blessed model's, on the same wells (0..1;
+    #: 1: off). Where it is on, that model reads every split, which takes its time.
+    max_batch_probe_rise: float = 1.0
+    #: Ask the denoiser for a PSNR gain, mean over held-out sites and channels, under its
+    #: protocol of noise, of at least so many dB.
+    check_denoiser: bool = False
+    min_psnr_gain_db: float = 0.0
+    #: Largest expected calibration error of held-out wells after temperature scaling (0..1;
+    #: 1: off).
+    max_ece_after_temperature: float = 1.0
     #: 95 % intervals of every metric and slice. They take rows as independent, so those of
     #: site rows, two of a well, are too narrow: read the ones of well rows.
     confidence_intervals: bool = True
@@ -68,6 +81,9 @@ class EvaluationConfig:
             "min_accuracy_per_well",
             "min_accuracy_worst_experiment",
             "max_drop_against_baseline",
+            "max_batch_probe",
+            "max_batch_probe_rise",
+            "max_ece_after_temperature",
         ):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must lie in 0..1; got {getattr(self, name)}")
@@ -81,6 +97,11 @@ class EvaluationConfig:
                         f"slices: unknown column {column!r} in {slice_name!r}; known: "
                         f"{', '.join(SLICE_COLUMNS)}, joined by {CROSS!r}"
                     )
+
+    @property
+    def compares_probe(self) -> bool:
+        """Whether the latest blessed model's embeddings are needed, of every split."""
+        return self.compare_with_baseline and self.max_batch_probe_rise < 1
 
     def required_per_well(self, n_classes: int) -> float:
         """Accuracy per well that all experiments together must reach; 0 asks for none."""

@@ -14,10 +14,12 @@ from tfx.types import artifact_utils
 from tfx.types import standard_component_specs as keys
 from tfx.utils import io_utils, json_utils, proto_utils
 
+from components.batch_effect_evaluator.results import read_batch_effects
 from components.beam_workers import PortableBeamExecutor
 from components.evaluator import module
 from components.evaluator.config import THRESHOLDS, EvaluationConfig
 from components.evaluator.eval_config import build_eval_config
+from components.evaluator.promotion import further_gates
 from components.evaluator.results import FILE_NAME, Evaluation
 from components.evaluator.verdict import judge
 from components.evaluator.wells import measure_wells, to_files
@@ -29,6 +31,9 @@ from trainer.strict import build
 
 #: Execution property that holds the EvaluationConfig as JSON.
 CONFIG_KEY = "evaluation_config"
+
+#: Input: what the BatchEffectEvaluator found.
+BATCH_EFFECTS_KEY = "batch_effects"
 
 Artifacts = dict[str, list[types.Artifact]]
 
@@ -59,6 +64,7 @@ class PlateEvaluatorExecutor(PortableBeamExecutor, stock.Executor):
         )
         if manifest.of_split(schema.SPLIT_EVAL):
             inputs = dict(input_dict)
+            inputs.pop(BATCH_EFFECTS_KEY, None)
             if not has_baseline:
                 inputs.pop(keys.BASELINE_MODEL_KEY, None)
             eval_config = build_eval_config(config, n_classes, has_baseline)
@@ -73,7 +79,11 @@ class PlateEvaluatorExecutor(PortableBeamExecutor, stock.Executor):
         for name, text in to_files(measures).items():
             io_utils.write_string_file(os.path.join(evaluation_uri, name), text)
         expected = manifest.expected_sites.get(schema.SPLIT_EVAL, {})
-        evaluation = judge(evaluation_uri, config, n_classes, has_baseline, expected)
+        there = input_dict.get(BATCH_EFFECTS_KEY)
+        effects = read_batch_effects(artifact_utils.get_single_uri(there)) if there else None
+        compares = config.compare_with_baseline and bool(input_dict.get(keys.BASELINE_MODEL_KEY))
+        further = further_gates(config, measures, effects, compares)
+        evaluation = judge(evaluation_uri, config, n_classes, has_baseline, expected, further)
         io_utils.write_string_file(os.path.join(evaluation_uri, FILE_NAME), evaluation.to_json())
         _bless(input_dict, output_dict, evaluation)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.evaluator.config import EvaluationConfig
@@ -21,6 +21,7 @@ def judge(
     n_classes: int,
     has_baseline: bool,
     expected_sites: Mapping[str, int],
+    further: Sequence[Gate] = (),
 ) -> Evaluation:
     """Read what TFMA wrote and decide.
 
@@ -36,15 +37,18 @@ def judge(
         The rows held a second model's probabilities.
     expected_sites
         Experiment -> sites that should have been evaluated; one without a row fails.
+    further
+        Thresholds that TFMA does not know, from :mod:`components.evaluator.promotion`.
     """
     slices = _read_slices(uri)
-    gates = _gates(slices, config, n_classes, has_baseline, expected_sites)
+    own = _gates(slices, config, n_classes, has_baseline, expected_sites)
+    gates = [*own, *further]
     reasons = [_reason(gate) for gate in gates if not gate.passed]
     if not gates:
         reasons.append(
             "no threshold is set, so nothing was asked of the model; set one under [evaluation]"
         )
-    if not reasons and not tfma.load_validation_result(uri).validation_ok:
+    if own and not reasons and not tfma.load_validation_result(uri).validation_ok:
         reasons.append("TFMA's validation failed; see validations.tfrecord beside this evaluation")
     return Evaluation(
         blessed=not reasons,
@@ -160,5 +164,6 @@ def _reason(gate: Gate) -> str:
     if gate.metric == "rows":
         n_sites = gate.threshold.split()[-1]
         return f"{gate.slice}: none of its {n_sites} sites was evaluated"
-    found = "not measured: no row" if gate.value is None else f"{gate.value:.4g}"
+    missing = "not measured: no row" if gate.metric.startswith(ACCURACY) else "not measured"
+    found = missing if gate.value is None else f"{gate.value:.4g}"
     return f"{gate.slice}: {gate.metric} is {found}; it must be {gate.threshold}"

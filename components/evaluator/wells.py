@@ -31,6 +31,9 @@ class WellMeasures:
 
     ladder: Ladder | None = None
     calibration: Calibration | None = None
+    #: Mean over held-out sites and channels, under the protocol's noise; None if not measured.
+    #: It is not in the files: the verdict holds it.
+    psnr_gain_db: float | None = None
 
 
 def measure_wells(folder: str, manifest: Manifest) -> WellMeasures:
@@ -50,8 +53,10 @@ def measure_wells(folder: str, manifest: Manifest) -> WellMeasures:
     """
     counter = LadderCounter(_layout(folder, manifest))
     kept: list[Columns] = []
+    gains: list[np.ndarray] = []
     for plate in _judged(folder, manifest, schema.SPLIT_EVAL):
         level = plate[schema.LEVEL].astype(str)
+        gains.append(_gains(plate))
         sites = select(plate, level == schema.LEVEL_SITE)
         wells = select(plate, level == schema.LEVEL_WELL)
         if not len(wells[schema.LABEL]):
@@ -77,7 +82,8 @@ def measure_wells(folder: str, manifest: Manifest) -> WellMeasures:
             len(manifest.classes),
         )
     found = calibrated.calibration(held_out, apart, schema.SPLIT_IN_DISTRIBUTION)
-    return WellMeasures(counter.result(), found)
+    gain = np.concatenate(gains) if gains else np.zeros(0)
+    return WellMeasures(counter.result(), found, float(gain.mean()) if gain.size else None)
 
 
 def to_files(measures: WellMeasures) -> dict[str, str]:
@@ -143,6 +149,12 @@ def _slim(wells: Columns) -> Columns:
     return {key: wells[key] for key in keys} | {
         schema.PROBABILITIES: filled(wells[schema.PROBABILITIES]).astype(np.float32)
     }
+
+
+def _gains(plate: Columns) -> np.ndarray:
+    """PSNR gains in dB of the measured sites and channels."""
+    gain = plate[schema.PSNR_DENOISED] - plate[schema.PSNR_NOISY]
+    return gain[np.isfinite(gain)].astype(np.float64)
 
 
 def _table(parts: list[Columns], n_classes: int) -> WellTable:

@@ -21,6 +21,7 @@ class PlatePredictorSpec(component_spec.ComponentSpec):
         "splits": component_spec.ExecutionParameter(type=str),
         "predict": component_spec.ExecutionParameter(type=str, optional=True),
         "model_digest": component_spec.ExecutionParameter(type=str, optional=True),
+        "baseline_everywhere": component_spec.ExecutionParameter(type=int, optional=True),
         "code_digest": component_spec.ExecutionParameter(type=str),
     }
     INPUTS = {  # noqa: RUF012
@@ -55,6 +56,9 @@ class PlatePredictor(base_component.BaseComponent):
         How to read plates; as the model was trained to where not given.
     model_digest
         Digest of an imported model's files: TFX knows it by its folder alone.
+    baseline_everywhere
+        The baseline reads every split and leaves its embedding too: for a threshold on how well
+        experiments can be guessed, which takes two experiments of a cell type.
     code_digest
         Digest of the code this step depends on; a new one makes it run again.
     """
@@ -71,6 +75,7 @@ class PlatePredictor(base_component.BaseComponent):
         splits: Sequence[str] = (),
         predict: PredictConfig | None = None,
         model_digest: str | None = None,
+        baseline_everywhere: bool = False,
         code_digest: str = "",
     ) -> None:
         spec = PlatePredictorSpec(
@@ -81,6 +86,7 @@ class PlatePredictor(base_component.BaseComponent):
             splits=json.dumps(list(splits)),
             predict=json.dumps(to_mapping(predict), sort_keys=True) if predict else None,
             model_digest=model_digest,
+            baseline_everywhere=1 if baseline_everywhere else None,
             code_digest=code_digest,
             predictions=types.Channel(type=standard_artifacts.Examples),
         )

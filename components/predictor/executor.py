@@ -52,6 +52,7 @@ class PlatePredictorExecutor(base_executor.BaseExecutor):
                 config=build(PredictConfig, json.loads(predict)) if predict else None,
                 baseline=_baseline(input_dict.get("baseline_model") or []),
                 progress=_tell,
+                baseline_everywhere=bool(exec_properties.get("baseline_everywhere")),
             )
         # A split without a single shard would make TFX's file patterns fail.
         filled = [split for split in manifest.splits() if manifest.of_split(split)]

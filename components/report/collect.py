@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from components.batch_effect_evaluator.results import read_batch_effects
 from components.report import restoration, rows, scores, scoring
 from components.report.blessing import read_blessing
 from components.report.data import (
@@ -62,6 +63,9 @@ def collect(sources: ReportSources, out_dir: Path, run: RunFacts) -> ReportData:
     quality = read_screen_quality(sources.quality) if sources.quality else Quality()
     notes = _normaliser_notes(sources.transform_graph)
     common: dict[str, Any] = {
+        "batch_effects": read_batch_effects(sources.batch_effects)
+        if sources.batch_effects
+        else None,
         "quality": quality,
         "notes": notes,
         "splits": _split_counts(manifest) if manifest else (),

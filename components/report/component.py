@@ -6,7 +6,7 @@ from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import component_spec, standard_artifacts
 
-from components.artifacts import LeakAudit, PlatewiseReport, QualityControl
+from components.artifacts import BatchEffects, LeakAudit, PlatewiseReport, QualityControl
 from components.report.executor import PlateReportExecutor
 
 
@@ -33,6 +33,7 @@ class PlateReportSpec(component_spec.ComponentSpec):
             type=standard_artifacts.ModelBlessing, optional=True
         ),
         "leaks": component_spec.ChannelParameter(type=LeakAudit, optional=True),
+        "batch_effects": component_spec.ChannelParameter(type=BatchEffects, optional=True),
     }
     OUTPUTS = {  # noqa: RUF012
         "report": component_spec.ChannelParameter(type=PlatewiseReport),
@@ -51,6 +52,8 @@ class PlateReport(base_component.BaseComponent):
         What every run has.
     model_run, evaluation, blessing, leaks
         What a training run has too.
+    batch_effects
+        From BatchEffectEvaluator.
     config_json
         The run's configuration, JSON; shown on the page.
     code_digest
@@ -73,6 +76,7 @@ class PlateReport(base_component.BaseComponent):
         leaks: types.BaseChannel | None = None,
         config_json: str = "{}",
         code_digest: str = "",
+        batch_effects: types.BaseChannel | None = None,
     ) -> None:
         spec = PlateReportSpec(
             examples=examples,
@@ -84,6 +88,7 @@ class PlateReport(base_component.BaseComponent):
             evaluation=evaluation,
             blessing=blessing,
             leaks=leaks,
+            batch_effects=batch_effects,
             config_json=config_json,
             code_digest=code_digest,
             report=types.Channel(type=PlatewiseReport),

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from components.batch_effect_evaluator.results import BatchEffects
 from components.evaluator.wells import WellMeasures
 from trainer.leaks import AuditTest
 from trainer.metrics.intervals import Proportion
@@ -241,6 +242,7 @@ class ReportSources:
     evaluation: str = ""
     blessing: str = ""
     leaks: str = ""
+    batch_effects: str = ""
     #: Nested configuration of the run.
     config: Mapping[str, Any] = field(default_factory=dict)
 
@@ -269,6 +271,8 @@ class ReportData:
     other_splits: tuple[SplitScore, ...] = ()
     #: Ladder by experiment, and calibration.
     wells: WellMeasures = field(default_factory=WellMeasures)
+    #: Batch against biology; None where it was not measured.
+    batch_effects: BatchEffects | None = None
     blessing: Blessing = Blessing(None)
     quality: Quality = Quality()
     #: Tests of the leak audit; empty where it did not run.

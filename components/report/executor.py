@@ -22,6 +22,7 @@ _INPUTS = (
     "evaluation",
     "blessing",
     "leaks",
+    "batch_effects",
 )
 
 

@@ -27,6 +27,10 @@ Keys, all of them always there; ``null`` means not known or not measured. Shares
 ``layout``
     What those rungs were made from: ``group_sizes``, ``plates_guessed``, ``copies``,
     ``n_training_plates``.
+``batch_effects``
+    ``corrections`` (``none`` first: ``guessed`` with interval, ``chance``, ``metrics``,
+    ``notes``), ``cards`` by experiment with their ``sentence``, what corrections were
+    ``fitted_on`` and which were ``left_out``; or ``null``.
 ``calibration``
     ``before`` and ``after`` temperature scaling (``ece`` with interval, ``ece_equal_mass``,
     ``brier``, ``negative_log_likelihood``, ...), the same by experiment, ``temperature`` for new
@@ -62,6 +66,7 @@ import json
 import math
 from typing import Any
 
+from components.report import batch
 from components.report.data import PlateScore, ReportData, SliceScore
 from components.report.verdict import headline_sentence
 from components.report.wells import ladder_entry, ladder_facts
@@ -84,6 +89,7 @@ def metrics(data: ReportData) -> dict[str, Any]:
         "experiments": experiments,
         "cell_types": [_slice(e, "cell_type") for e in data.cell_types],
         "ladder": [dataclasses.asdict(r) for r in data.ladder],
+        "batch_effects": batch.machine(data.experiments, data.batch_effects),
         "layout": ladder_facts(climbed),
         "calibration": data.wells.calibration and data.wells.calibration.plain(),
         "other_splits": [dataclasses.asdict(s) for s in data.other_splits],

@@ -16,6 +16,8 @@ import jinja2
 from markupsafe import Markup
 
 from components.report import charts
+from components.report.batch import batch_cards, metric_lines
+from components.report.batch import title as correction_title
 from components.report.data import ReportData, SliceScore
 from components.report.reliability import diagram
 from components.report.verdict import THIN, count, headline_sentence, percent
@@ -67,6 +69,8 @@ def render_page(data: ReportData) -> str:
         "anchor": anchor,
         "leak_names": LEAK_NAMES,
         "diagram": diagram,
+        "correction_title": correction_title,
+        "anchor_of": anchor_of,
         "with_ladder": with_ladder,
         "rung_names": NAMES,
         "layout_rungs": USES_LAYOUT,
@@ -79,6 +83,8 @@ def render_page(data: ReportData) -> str:
         policy=_policy(style, script),
         style=Markup(style),  # our own files, not text of a user
         script=Markup(script),
+        batch=batch_cards(data.experiments, data.batch_effects),
+        metric_lines=metric_lines(data.batch_effects),
         bar_end=_bar_end(data),
         colours=_colours(data),
         figures=_figures(data),
@@ -193,7 +199,12 @@ def plain_value(value: object) -> str:
 
 def anchor(row: SliceScore) -> str:
     """Name of an experiment's card for deep links; letters, digits, dash and dot alone."""
-    safe = "".join(c if c.isascii() and (c.isalnum() or c in "-.") else "_" for c in row.name)
-    if safe == row.name:
+    return anchor_of(row.name)
+
+
+def anchor_of(name: str) -> str:
+    """The same for the name of an experiment."""
+    safe = "".join(c if c.isascii() and (c.isalnum() or c in "-.") else "_" for c in name)
+    if safe == name:
         return f"experiment-{safe}"
-    return f"experiment-{safe}-{hashlib.sha256(row.name.encode()).hexdigest()[:6]}"
+    return f"experiment-{safe}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from components.batch_effect_evaluator import results as batch_results
 from components.evaluator import results
 from components.evaluator.wells import CALIBRATION_FILE, LADDER_FILE
 from components.leak_audit import files as leak_files
@@ -35,6 +36,7 @@ _NEEDED: dict[str, Sequence[str] | None] = {
     "evaluation": (results.FILE_NAME, LADDER_FILE, CALIBRATION_FILE),
     "blessing": tuple(VERDICTS),
     "leaks": (leak_files.FILE_NAME,),
+    "batch_effects": (batch_results.FILE_NAME,),
 }
 
 

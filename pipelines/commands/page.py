@@ -25,6 +25,7 @@ _SOURCES = {
     "model_run": (("PlateTrainer", "model_run"),),
     "predictions": (("PlatePredictor", "predictions"),),
     "evaluation": (("PlateEvaluator", "evaluation"),),
+    "batch_effects": (("BatchEffectEvaluator", "batch_effects"),),
     "blessing": (("PlateEvaluator", "blessing"),),
     "leaks": (("PlateLeakAudit", "leaks"),),
 }
@@ -77,10 +78,25 @@ def tell_page(metrics: dict[str, Any], run_dir: Path, say: Callable[[str], None]
         say(f"blessed {'yes' if blessed else 'no'}")
         for reason in metrics["blessing"]["reasons"]:
             say(f"        {reason.replace(_THIN, ' ')}")
+    for line in _gates(metrics["blessing"]["gates"]):
+        say(line)
     if metrics["run"]["total_s"] is not None:
         say(f"took    {duration(metrics['run']['total_s'])}")
     say(f"report  {run_dir / 'report.html'}")
     say(f"metrics {run_dir / 'metrics.json'}")
+
+
+def _gates(gates: list[dict[str, Any]]) -> list[str]:
+    """Each threshold with its verdict; of those of single experiments the worst alone."""
+    single = [g for g in gates if g["slice"].startswith("experiment ") and g["passed"]]
+    worst = min(single, key=lambda g: -1.0 if g["value"] is None else g["value"], default=None)
+    told = [g for g in gates if not g["slice"].startswith("experiment ") or g is worst]
+    return [
+        f"{'met' if g['passed'] else 'NOT MET':7} {g['metric']}, {g['slice']}: "
+        f"{'not measured' if g['value'] is None else format(g['value'], '.4g')} "
+        f"(asked: {g['threshold']})"
+        for g in told
+    ]
 
 
 def _percent(share: float | None) -> str:

@@ -20,6 +20,7 @@ STEPS = (
     "PlateTransform",
     "PlateTrainer",
     "PlatePredictor",
+    "BatchEffectEvaluator",
     "PlateEvaluator",
     "PlatePusher",
     "PlateReport",

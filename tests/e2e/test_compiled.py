@@ -38,6 +38,7 @@ STEPS = [
     "PlateTrainingJob",
     "PlateExporter",
     "PlatePredictor",
+    "BatchEffectEvaluator",
     "PlateEvaluator",
     "PlateVertexPusher",
     "PlateReport",

@@ -26,6 +26,7 @@ STEPS = [
     "PlateTransform",
     "PlateTrainer",
     "PlatePredictor",
+    "BatchEffectEvaluator",
     "PlateEvaluator",
     "PlatePusher",
     "PlateReport",

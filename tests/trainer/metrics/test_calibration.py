@@ -102,9 +102,9 @@ def test_what_was_cut_off_is_shared() -> None:
 def test_bad_input_is_named() -> None:
     with pytest.raises(ValueError, match="must be positive"):
         tempered([[0.5, 0.5]], 0.0)
-    with pytest.raises(ValueError, match="labels must lie in 0..1"):
+    with pytest.raises(ValueError, match=r"labels must lie in 0\.\.1"):
         brier_score([[0.5, 0.5]], [2])
-    with pytest.raises(ValueError, match="probabilities must lie in 0..1"):
+    with pytest.raises(ValueError, match=r"probabilities must lie in 0\.\.1"):
         expected_calibration_error([1.5], [1])
     with pytest.raises(ValueError, match="without rows"):
         fit_temperature(np.zeros((0, 3)), [])
