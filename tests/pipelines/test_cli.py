@@ -22,7 +22,7 @@ from pipelines.logs import Terminal
 from trainer.errors import PlatewiseError
 
 LOCAL = ("simulate", "check", "run", "predict", "report")
-COMMANDS = (*LOCAL, "compile", "submit", "schedule", "status", "fetch")
+COMMANDS = (*LOCAL, "compile", "submit", "schedule", "status", "fetch", "sweep")
 #: Modules that cost seconds, or that a command which does not need them must not load.
 HEAVY = ("tensorflow", "tfx", "apache_beam", "keras", "pandas", "scipy", "numpy", "jinja2")
 PROGRAM = [sys.executable, "-m", "pipelines.cli"]
