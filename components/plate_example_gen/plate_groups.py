@@ -61,7 +61,7 @@ def find_plate_groups(screen: Screen) -> PlateGroups | None:
     """
     plates: dict[tuple[str, str], set[Hashable]] = {}
     for plate in screen.plates:
-        treatments = {
+        treatments: set[Hashable] = {
             well.treatment
             for well in plate.wells
             if well.well_type == schema.WELL_TREATMENT and well.treatment

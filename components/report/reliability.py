@@ -44,9 +44,11 @@ def diagram(before: Sequence[Bin], after: Sequence[Bin]) -> Markup:
             line = "L".join(at(b.confidence, b.accuracy) for b in bins)
             parts.append(f'<path class="line {colour}" d="M{line}"/>')
         for b in bins:
-            x, y = at(b.confidence, b.accuracy).split()
+            left, top = at(b.confidence, b.accuracy).split()
             radius = 1.5 + 9 * (b.n / total) ** 0.5
-            parts.append(f'<circle class="dot {colour} clear" cx="{x}" cy="{y}" r="{radius:.1f}"/>')
+            parts.append(
+                f'<circle class="dot {colour} clear" cx="{left}" cy="{top}" r="{radius:.1f}"/>'
+            )
     label = f"share of wells named right over their probability, {len(before)} bins"
     return Markup(
         f'<svg class="reliability" viewBox="0 0 {width} {height}" role="img" '

@@ -80,8 +80,8 @@ def learn_layout(plates: Iterable[tuple[PlateKey, ArrayLike]], n_classes: int) -
     group_K = None
     if groups is not None:
         group_K = np.full(n_classes, -1, dtype=np.int64)
-        for label, group in groups.of_treatment.items():
-            group_K[label] = group
+        for treatment, group in groups.of_treatment.items():
+            group_K[int(str(treatment))] = group
     return Layout(group_K, known_K, copies, len(treatments))
 
 
