@@ -61,9 +61,9 @@ def test_interrupted_in_either_stage_it_ends_the_same(
 def test_the_stage_leaves_the_classifier_alone(toy_screen, tmp_path) -> None:
     """With no learning rate left for the joint stage, only the denoiser has moved."""
     still = {"peak_learning_rate": 1e-30, "weight_decay": 0.0}
-    result = run(toy_screen, tmp_path, **STAGED, optimizer=still)
+    result = run(toy_screen, tmp_path / "one", **STAGED, optimizer=still)
     other = STAGED | {"denoiser_stage": {"epochs": 2}}
-    longer = run(toy_screen, tmp_path, **other, optimizer=still)
+    longer = run(toy_screen, tmp_path / "two", **other, optimizer=still)
     models = [load_bundle(x.out_dir).model for x in (result, longer)]
     for part, same in (("classifier", True), ("denoiser", False)):
         a, b = (model.get_layer(part).trainable_variables for model in models)

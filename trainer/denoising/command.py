@@ -14,8 +14,9 @@ from trainer.errors import PlatewiseError
 from trainer.strict import ConfigError, build, to_mapping
 
 _EPILOG = """\
-Without --images it trains on textures and simulated fields. A killed run goes on from --checkpoints when the same command is given again.
-Load the result with trainer.denoise.load_denoiser(DIR).
+Without --images it trains on textures and simulated fields. A killed run goes on from
+--checkpoints when the same command is given again. Load the result with
+trainer.denoise.load_denoiser(DIR).
 """
 
 

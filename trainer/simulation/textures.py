@@ -73,7 +73,7 @@ def _mesh(rng: np.random.Generator, size_px: int) -> np.ndarray:
     """Walls between cells: membranes, junctions."""
     n = int(_log_uniform(rng, 8, 400))
     tree = spatial.cKDTree(rng.uniform(-0.1, 1.1, (n, 2)) * size_px)
-    grid = np.stack(np.mgrid[:size_px, :size_px], -1).reshape(-1, 2)
+    grid = np.moveaxis(np.mgrid[:size_px, :size_px], 0, -1).reshape(-1, 2)
     # Shaken positions bend the walls.
     shake = np.stack([_smooth(rng, size_px, 6.0).ravel() for _ in range(2)], -1)
     nearest = tree.query(grid + rng.uniform(0, 2.5) * shake, k=2)[0]
