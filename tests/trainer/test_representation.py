@@ -145,9 +145,9 @@ from trainer import train as module
 arguments = json.loads(sys.argv[1])
 config = build(TrainerConfig, arguments.pop("config"))
 found, real = [], module.TrainStep.__init__
-def noting(self, strategy, model, optimizer, config, n_classes, representation):
+def noting(self, strategy, model, optimizer, config, n_classes, representation, *more):
     found.append((strategy, representation))
-    real(self, strategy, model, optimizer, config, n_classes, representation)
+    real(self, strategy, model, optimizer, config, n_classes, representation, *more)
 module.TrainStep.__init__ = noting
 result = module.train(config=config, **arguments)
 strategy, representation = found[0]

@@ -60,7 +60,7 @@ def tune(name: str, pairs: Sequence[Pair], grid: Mapping[str, Sequence[Any]]) ->
     tried = []
     for values in itertools.product(*grid.values()):
         point = dict(zip(grid, values, strict=True))
-        settings = build(find(name).settings, point)
+        settings: Any = build(find(name).settings, point)
         psnr = [
             psnr_db(
                 pair.clean_HWC[None], apply(name, pair.noisy_HWC, settings, pair.noise)[None]

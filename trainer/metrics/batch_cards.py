@@ -19,7 +19,7 @@ from trainer.metrics.batch_effect.average_precision import (
 )
 from trainer.metrics.batch_effect.config import BatchEffectConfig
 from trainer.metrics.batch_effect.inputs import working
-from trainer.metrics.batch_effect.probe import LogisticModel, _folds
+from trainer.metrics.batch_effect.probe import LogisticModel, folds_of
 from trainer.metrics.intervals import Proportion, accuracy, clustered_interval
 
 
@@ -133,7 +133,7 @@ def _probe(
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Rows that the probe was asked of, and whether it named their experiment."""
     rng = np.random.default_rng(config.seed)
-    fold, share = _folds(code_N, np.arange(len(code_N)), config.probe_folds, rng)
+    fold, share = folds_of(code_N, np.arange(len(code_N)), config.probe_folds, rng)
     kept = np.flatnonzero(share <= max(1.0, config.probe_max_rows) / len(code_N))
     data, code, fold = working(embedding_ND[kept]), code_N[kept], fold[kept]
     right = np.zeros(len(kept), dtype=bool)

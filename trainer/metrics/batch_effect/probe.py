@@ -57,7 +57,7 @@ def batch_probe(
         raise ValueError(f"a probe needs two experiments or more; got {', '.join(names)}")
     well = _wells(experiment, well_N, len(embedding))
     rng = np.random.default_rng(seed)
-    fold, share = _folds(experiment, well, n_folds, rng)
+    fold, share = folds_of(experiment, well, n_folds, rng)
     kept = np.flatnonzero(share <= max(1.0, max_rows) / len(embedding))
     embedding = embedding[kept]
     experiment, well, fold = experiment[kept], well[kept], fold[kept]
@@ -82,7 +82,7 @@ def _wells(experiment: NDArray[np.int64], well_N: ArrayLike | None, n: int) -> N
     return np.unique(experiment * (well.max() + 1) + well, return_inverse=True)[1]
 
 
-def _folds(
+def folds_of(
     experiment: NDArray[np.int64], well: NDArray[np.int64], n_folds: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Fold of each row, and its well's place within its experiment (0..1, in random order).
