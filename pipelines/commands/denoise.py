@@ -34,7 +34,7 @@ def add_parser(commands: Any) -> None:
         "--model",
         metavar="DIR",
         help="a trained model: a pushed version, a folder of versions, or a run's folder; the "
-        "channels of a site are denoised together",
+        "channels of a site are denoised together (default: none, the filter)",
     )
     parser.add_argument(
         "--set",
