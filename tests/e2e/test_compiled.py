@@ -39,6 +39,7 @@ STEPS = [
     "PlateExporter",
     "PlatePredictor",
     "BatchEffectEvaluator",
+    "PlateLeakAudit",
     "PlateEvaluator",
     "PlateVertexPusher",
     "PlateReport",

@@ -56,7 +56,9 @@ def write_denoiser(
     """Keep a trained network; ``notes`` say where it comes from."""
     tf.io.gfile.makedirs(folder)
     content = io.BytesIO()
-    named: dict[str, Any] = {variable.path: np.asarray(variable, np.float16) for variable in model.weights}
+    named: dict[str, Any] = {
+        variable.path: np.asarray(variable, np.float16) for variable in model.weights
+    }
     np.savez_compressed(content, **named)
     with tf.io.gfile.GFile(f"{folder}/{WEIGHTS}", "wb") as stream:
         stream.write(content.getvalue())

@@ -116,9 +116,10 @@ def _soft_mask(
 
 
 def _smooth(rng: np.random.Generator, size_px: int, scale_px: float) -> np.ndarray:
-    """Gaussian noise of unit variance, blurred; float32."""
+    """Blurred Gaussian noise of mean 0 and unit variance; float32."""
     field_HW = rng.standard_normal((size_px, size_px), dtype=np.float32)
     field_HW = ndimage.gaussian_filter(field_HW, scale_px, mode="wrap", truncate=3.0)
+    field_HW -= field_HW.mean()  # of a wide blur little else is left, and divided it overflows
     return field_HW / (field_HW.std() + np.float32(1e-6))
 
 

@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 
 from trainer.metrics.batch_cards import batch_cards, by_experiment
 from trainer.metrics.batch_effect import batch_probe
-from trainer.metrics.batch_effect.probe import _folds
+from trainer.metrics.batch_effect.probe import folds_of
 
 N_LABELS, N_DIMENSIONS = 12, 8
 
@@ -32,7 +32,7 @@ def test_answers_are_those_of_scikit_learn() -> None:
     for kind in "AB":
         rows = np.flatnonzero(cell_type == kind)
         code = np.unique(experiment[rows], return_inverse=True)[1]
-        fold, _ = _folds(code, np.arange(len(code)), 5, np.random.default_rng(0))
+        fold, _ = folds_of(code, np.arange(len(code)), 5, np.random.default_rng(0))
         answer = np.empty(len(code), int)
         for held_out in np.unique(fold):
             train = fold != held_out
