@@ -47,14 +47,14 @@ _ALL = (
     Filter(
         "vst-nlm",
         "non-local means after stabilising the variance of shot and read noise",
-        kinds.StabilisedMeansSettings,
+        kinds.NonLocalMeansSettings,
         "vst",
         "vst_non_local_means",
     ),
     Filter(
         "switching+vst-nlm",
         "switching median, then vst-nlm",
-        kinds.StabilisedMeansSettings,
+        kinds.NonLocalMeansSettings,
         "vst",
         "switching_vst_non_local_means",
     ),
