@@ -68,11 +68,6 @@ class DenoiserFit:
         default_factory=lambda: DenoiserDesign(mode="channelwise", front="noise_scaled")
     )
     noise: NoiseConfig = field(default_factory=blind_noise)
-    #: ``clean``: noise is added and the patches themselves are the goal (pseudo-clean images);
-    #: ``neighbour``: none is added, half of the pixels predict their neighbours
-    #: (Neighbor2Neighbor), for images whose own noise is the trouble and is independent from
-    #: pixel to pixel.
-    target: Literal["clean", "neighbour"] = "clean"
     steps: int = 2000
     minibatch_patches: int = 32
     #: Side of the squares a step sees, px, cut at random from stored patches of ``pool_patch_px``.
@@ -89,7 +84,6 @@ class DenoiserFit:
 
     def __post_init__(self) -> None:
         multiple = self.space_to_depth * 2 ** (len(self.widths) - 1)
-        multiple *= 2 if self.target == "neighbour" else 1
         require(
             self.patch_px > 0 and self.patch_px % multiple == 0,
             f"patch_px must be a multiple of {multiple} for these widths; got {self.patch_px}",

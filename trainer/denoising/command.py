@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="such as steps=500, target=neighbour, noise.impulse_share=0; repeatable",
+        help="such as steps=500, noise.impulse_share=0; repeatable",
     )
     args = parser.parse_args(arguments)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -28,8 +28,6 @@ _CLIP_NORM = 20.0
 #: image that a patch will be part of has other moments.
 _SCALE_LOG_SD, _CENTER_SD = 0.4, 0.3
 _SCALE_FLOOR_GREY_LEVELS = 0.5
-#: Neighbor2Neighbor: weight of the term that keeps neighbours of the answer as apart as they are.
-_NEIGHBOUR_WEIGHT = 2.0
 
 Tell = Callable[[int, int, float, float], None]
 
@@ -95,8 +93,6 @@ def _compiled_step(
     optimizer: keras.optimizers.Optimizer,
     config: DenoiserFit,
 ) -> Callable[[tf.Tensor], tf.Tensor]:
-    loss_of = _neighbour_loss if config.target == "neighbour" else _clean_loss
-
     @tf.function(autograph=False)
     def step(number: tf.Tensor) -> tf.Tensor:
         seeds = tf.random.experimental.stateless_split(
@@ -104,7 +100,7 @@ def _compiled_step(
         )
         patch_BHWC = _patches(pool_NHW, config, seeds[0])
         with tf.GradientTape() as tape:
-            loss = loss_of(model, patch_BHWC, config, seeds)
+            loss = _clean_loss(model, patch_BHWC, config, seeds)
         gradients = tape.gradient(loss, model.trainable_variables)
         gradients, _ = tf.clip_by_global_norm(gradients, _CLIP_NORM)
         optimizer.apply(gradients, model.trainable_variables)
@@ -148,38 +144,3 @@ def _clean_loss(
 ) -> tf.Tensor:
     noisy_BHWC = add_noise(patch_BHWC, config.noise, seeds[1])
     return log_mse_db(_denoise(model, noisy_BHWC, seeds[2]), patch_BHWC)
-
-
-def _neighbour_loss(
-    model: keras.Model, patch_BHWC: tf.Tensor, config: DenoiserFit, seeds: tf.Tensor
-) -> tf.Tensor:
-    """Huang et al., "Neighbor2Neighbor", CVPR 2021, eq. 7, in units of the patch's scale.
-
-    Of every 2 x 2 pixels one is the input and a neighbour the goal: what a denoiser can know of
-    the goal is the signal, as long as noise is independent between pixels. The second term
-    corrects for neighbours that differ in signal as well.
-    """
-    cells = _cells(patch_BHWC)
-    n_images, height, width, _ = cells.shape
-    draw = tf.random.stateless_uniform((2, n_images, height, width), seeds[1], 0, 4, tf.int32)
-    first = draw[0]
-    # Positions 0 1 / 2 3: the neighbours of one are those that differ in row or in column.
-    second = tf.where(draw[1] % 2 == 0, first ^ 1, first ^ 2)
-    part_BHWC, goal_BHWC = (_pick(cells, which) for which in (first, second))
-    answer_BHWC = _denoise(model, part_BHWC, seeds[2])
-    whole = _cells(tf.stop_gradient(_denoise(model, patch_BHWC, seeds[2])))
-    apart_BHWC = _pick(whole, first) - _pick(whole, second)
-    error = answer_BHWC - goal_BHWC
-    _, variance = tf.nn.moments(patch_BHWC, (1, 2, 3), keepdims=True)
-    weight = 1.0 / (variance + _SCALE_FLOOR_GREY_LEVELS**2)
-    regular = tf.square(error - apart_BHWC)
-    return tf.reduce_mean(weight * (tf.square(error) + _NEIGHBOUR_WEIGHT * regular))
-
-
-def _cells(image_BHWC: tf.Tensor) -> tf.Tensor:
-    """[B, H, W, 1] -> [B, H / 2, W / 2, 4]."""
-    return tf.nn.space_to_depth(image_BHWC, 2)
-
-
-def _pick(cells: tf.Tensor, which_BHW: tf.Tensor) -> tf.Tensor:
-    return tf.gather(cells, which_BHW, axis=-1, batch_dims=3)[..., None]

@@ -60,22 +60,19 @@ def test_a_killed_run_goes_on_and_ends_the_same(tmp_path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", ["clean", "neighbour"])
-def test_it_learns_to_denoise_what_it_has_not_seen(target: str, tmp_path) -> None:
+def test_it_learns_to_denoise_what_it_has_not_seen(tmp_path) -> None:
     only_read = NoiseConfig(
         shot_share=0, impulse_share=0, read_sigma_low_grey_levels=15, quantise_share=0
     )
-    config = dataclasses.replace(SMALL, steps=300, target=target, noise=only_read)
+    config = dataclasses.replace(SMALL, steps=300, noise=only_read)
     rng = np.random.default_rng(3)
     pool = smooth(16, 40)
-    if target == "neighbour":  # it gets nothing but noisy images
-        pool = pool + 20 * rng.normal(size=pool.shape).astype(np.float32)
     write_denoiser(str(tmp_path / "out"), config, fit(pool, config, str(tmp_path)), {})
     clean = smooth(1, 96, seed=9)[0, ..., None]
     noisy = clean + 20 * rng.normal(size=clean.shape)
     denoised = load_denoiser(tmp_path / "out")(noisy)
     gain_db = 10 * np.log10(np.square(noisy - clean).mean() / np.square(denoised - clean).mean())
-    assert gain_db > {"clean": 6, "neighbour": 1.5}[target]  # a goal that is noisy is slower
+    assert gain_db > 6
 
 
 def test_the_command_trains_on_a_folder(tmp_path, capsys) -> None:
@@ -142,7 +139,6 @@ def test_a_damaged_denoiser_is_refused(tmp_path) -> None:
     ("fields", "words"),
     [
         ({"patch_px": 50}, "multiple of 8"),
-        ({"patch_px": 24, "target": "neighbour"}, "multiple of 16"),
         ({"pool_patch_px": 32}, "at least patch_px"),
         ({"steps": 0}, "steps"),
     ],
