@@ -104,7 +104,7 @@ def import_closure(*modules: str, root: Path = ROOT) -> set[Path]:
 def _files_of(name: str, root: Path) -> list[Path]:
     """Files that importing ``name`` runs: each package's ``__init__`` and the module.
 
-    ``name`` may end in attributes (``trainer.config.preset``), which name no file.
+    ``name`` may end in attributes (``trainer.presets.preset``), which name no file.
     """
     parts = name.split(".")
     if parts[0] not in PACKAGES:

@@ -24,7 +24,8 @@ from components.leak_audit.config import LeakConfig
 from components.plate_example_gen.config import QualityConfig, ScreenConfig, SplitConfig
 from pipelines.flags import set_flag
 from pipelines.vertex.config import VertexConfig
-from trainer.config import NormalizerConfig, TrainerConfig, preset
+from trainer.config import NormalizerConfig, TrainerConfig
+from trainer.presets import preset
 from trainer.simulation.config import SimulationConfig
 from trainer.strict import ConfigError, build, to_mapping
 

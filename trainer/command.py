@@ -8,9 +8,10 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from trainer.config import TrainerConfig, preset
+from trainer.config import TrainerConfig
 from trainer.errors import PlatewiseError
 from trainer.preemption import EXIT_CODE, StopRequest, TrainingInterrupted
+from trainer.presets import preset
 from trainer.progress import Progress, ProgressCallback, ProgressFile, print_line
 from trainer.strict import ConfigError, build
 

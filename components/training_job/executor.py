@@ -19,8 +19,9 @@ from components.training_job.job import run_job
 from components.training_job.machines import Machine
 from components.training_job.spec import JobRequest
 from trainer.artifact import copy_trained, read_trained
-from trainer.config import TrainerConfig, resolve
+from trainer.config import TrainerConfig
 from trainer.errors import PlatewiseError
+from trainer.presets import resolve
 from trainer.progress import read_failure, read_progress
 from trainer.strict import ConfigError, build, digest, to_mapping
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pipelines.config import SHIPPED, PlatewiseConfig, RunConfig, from_mapping, load, shipped_text
 from pipelines.toml_text import key_comments, to_toml, toml_value
-from trainer.config import preset
+from trainer.presets import preset
 from trainer.strict import ConfigError, to_mapping
 
 SCREEN = {"screen": {"root": "screen"}}

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 from trainer import schema
-from trainer.config import NormalizerConfig, TrainerConfig, preset
+from trainer.config import NormalizerConfig, TrainerConfig
 from trainer.manifest import Manifest, Shard, write_manifest
 from trainer.normalize import PlateCounts, fit_plates
+from trainer.presets import preset
 from trainer.records import SiteIdentity, encode_site, frame, histogram
 
 CLASSES = ("2", "7", "10", "31")

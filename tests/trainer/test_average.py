@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 from trainer.average import WeightAverage, decay_at
-from trainer.config import preset
 from trainer.geometry import shrink
+from trainer.presets import preset
 from trainer.progressive import image_sizes
 from trainer.strict import ConfigError
 

@@ -6,7 +6,8 @@ import dataclasses
 
 import pytest
 
-from trainer.config import ModelConfig, NormalizerConfig, TrainerConfig, flatten, preset, resolve
+from trainer.config import ModelConfig, NormalizerConfig, TrainerConfig
+from trainer.presets import flatten, preset, resolve
 from trainer.strict import ConfigError, build, to_mapping
 
 

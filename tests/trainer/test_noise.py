@@ -10,7 +10,8 @@ import tensorflow as tf
 from scipy import stats
 
 from trainer import noise
-from trainer.config import NoiseConfig, preset
+from trainer.config import NoiseConfig
+from trainer.presets import preset
 from trainer.strict import ConfigError
 
 SEED = tf.constant([3, 14])

@@ -9,9 +9,9 @@ import pytest
 import tensorflow as tf
 from scipy import ndimage
 
-from trainer.config import preset
 from trainer.errors import PlatewiseError
 from trainer.models.denoiser import build_denoiser, denoiser_multiple_px
+from trainer.presets import preset
 from trainer.tiling import field_of_view_px, in_tiles
 
 MODEL = preset("tiny").model

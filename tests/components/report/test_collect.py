@@ -18,9 +18,10 @@ from components.report.write import write_report
 from components.staging import upload
 from trainer import predictions, schema
 from trainer.artifact import Trained
-from trainer.config import NormalizerConfig, preset
+from trainer.config import NormalizerConfig
 from trainer.errors import PlatewiseError
 from trainer.manifest import Manifest, write_manifest
+from trainer.presets import preset
 from trainer.strict import to_mapping
 from trainer.transform_graph import TEXT_NAME, FittedNormaliser
 

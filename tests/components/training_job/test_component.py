@@ -12,7 +12,7 @@ from tfx.types.channel import Channel
 from components.training_job.component import PlateTrainingJob
 from components.training_job.config import TrainingJobConfig
 from components.training_job.executor import trainer_config
-from trainer.config import preset
+from trainer.presets import preset
 from trainer.strict import build
 
 

@@ -17,8 +17,8 @@ from servers.worker_pools import WorkerPools
 
 from components.training_job.errors import TrainingJobFailed
 from trainer.artifact import read_trained
-from trainer.config import preset
 from trainer.errors import PlatewiseError
+from trainer.presets import preset
 from trainer.strict import ConfigError
 
 

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from trainer.config import LossConfig, ModelConfig, preset
+from trainer.config import LossConfig, ModelConfig
 from trainer.losses import charbonnier, joint_loss
 from trainer.models import batch_norm_layers, build_model
 from trainer.models.blocks import DepthToSpace, SpaceToDepth
 from trainer.models.classifier import backbone_names
 from trainer.models.denoiser import build_denoiser, denoiser_multiple_px
+from trainer.presets import preset
 from trainer.strict import ConfigError
 
 TINY = preset("tiny").model
