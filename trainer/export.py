@@ -15,12 +15,12 @@ from typing import Any
 import tensorflow as tf
 
 from trainer import schema
+from trainer.answers import site_answers
 from trainer.artifact import DESCRIPTION, WEIGHTS
 from trainer.bundle import BUNDLE_DIR, BUNDLE_WEIGHTS, CLASSES, Bundle, load_bundle
 from trainer.data import decode
 from trainer.manifest import Manifest
 from trainer.normalize import denormalise_image, normalise_image
-from trainer.predict import site_answers
 from trainer.transform_graph import load_transform
 
 __all__ = ["export", "load_bundle"]

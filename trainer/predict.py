@@ -12,18 +12,18 @@ import logging
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from trainer import schema
 from trainer.adapt import moments_function, plate_statistics, using_statistics
+from trainer.answers import model_input, per_tile, site_answers
 from trainer.bundle import Bundle
 from trainer.config import PredictConfig
 from trainer.context import statistics_minibatches
 from trainer.errors import PlatewiseError
-from trainer.geometry import check_size, grey_image, n_tiles, tiles
+from trainer.geometry import check_size, grey_image, tiles
 from trainer.manifest import Manifest, Shard
 from trainer.metrics.image import psnr_db, ssim
 from trainer.models import batch_norm_layers
@@ -238,40 +238,10 @@ class Predictor:
             self.config.protocol_read_sigma_grey_levels,
             seed,
         )
-        center, scale = _per_tile(element, config)
+        center, scale = per_tile(element, config)
         normalised = normalise_image(noisy, center, scale)
         denoised = self.bundle.model.get_layer("denoiser")(normalised, training=False)
         return clean, noisy, denormalise_image(denoised, center, scale)
-
-
-def model_input(element: dict[str, tf.Tensor], bundle: Bundle) -> tf.Tensor:
-    """Stored pixels, centre and scale to normalised tiles [B * T, H, W, C]."""
-    config = bundle.config.model
-    image = tiles(grey_image(element[schema.PIXELS], config), config.image_size_px)
-    return normalise_image(image, *_per_tile(element, config))
-
-
-def site_answers(element: dict[str, tf.Tensor], bundle: Bundle) -> dict[str, tf.Tensor]:
-    """Probabilities [B, K] and embedding [B, D] of sites: means over their tiles."""
-    outputs = bundle.model(model_input(element, bundle), training=False)
-
-    def over_tiles(values: tf.Tensor) -> tf.Tensor:
-        per_site = tf.reshape(values, (tf.shape(element[schema.LABEL])[0], -1, values.shape[-1]))
-        return tf.reduce_mean(per_site, axis=1)
-
-    return {
-        schema.PROBABILITIES: over_tiles(tf.nn.softmax(outputs["logits"])),
-        schema.EMBEDDING: over_tiles(outputs["embedding"]),
-    }
-
-
-def _per_tile(element: dict[str, tf.Tensor], config: Any) -> tuple[tf.Tensor, tf.Tensor]:
-    height, width = (int(side) for side in element[schema.PIXELS].shape[2:])
-    n = n_tiles(height, width, config)
-    return (
-        tf.repeat(element[schema.CENTER], n, axis=0),
-        tf.repeat(element[schema.SCALE], n, axis=0),
-    )
 
 
 _IDENTITY = (*schema.IDENTITY_KEYS, schema.TREATMENT, schema.LABEL, schema.PLATE_KNOWN)
