@@ -78,26 +78,12 @@ def batch_effect_metrics(
         "cell type": cell_type_N,
     }
     sorted_names = {what: _sorted(name_N, order, what) for what, name_N in names.items()}
-    cell_type = sorted_names["cell type"]
-    scopes: list[tuple[str, NDArray[np.bool_]]] = []
-    if cell_type is not None and len(set(cell_type)) > 1:
-        scopes = [(str(name), cell_type == name) for name in np.unique(cell_type)]
-    scopes.append((SCOPE_ALL, np.ones(n, dtype=bool)))
+    wanted = tuple(name for name in METRIC_NAMES if name in config.metrics)
     done = []
-    for scope, mask in scopes:
+    for scope, mask in _scopes(sorted_names["cell type"], n):
         rows = order[mask]
-        inside, kept = np.unique(label[rows], return_inverse=True)
-        profiles = Profiles(
-            embedding[rows],
-            kept,
-            label_names[inside],
-            _masked(sorted_names["experiment"], mask),  # type: ignore[arg-type]
-            _masked(sorted_names["well"], mask),
-            _masked(sorted_names["plate"], mask),
-            _masked(sorted_names["position"], mask),
-        )
-        ordered = [name for name in METRIC_NAMES if name in config.metrics]
-        metrics = ScopeMetrics(scope, profiles, config, tuple(ordered))
+        profiles = _profiles(embedding[rows], label[rows], label_names, sorted_names, mask)
+        metrics = ScopeMetrics(scope, profiles, config, wanted)
         with blas_threads(len(rows)):
             metrics.run()
         done.append(metrics)
@@ -105,6 +91,34 @@ def batch_effect_metrics(
         tuple(row for metrics in done for row in metrics.rows),
         tuple(row for metrics in done for row in _label_rows(metrics)),
         tuple(row for metrics in done for row in _variance_rows(metrics)),
+    )
+
+
+def _scopes(cell_type_N: NDArray[np.str_] | None, n: int) -> list[tuple[str, NDArray[np.bool_]]]:
+    """Each cell type, where there are several, and all rows."""
+    scopes: list[tuple[str, NDArray[np.bool_]]] = []
+    if cell_type_N is not None and len(set(cell_type_N)) > 1:
+        scopes = [(str(name), cell_type_N == name) for name in np.unique(cell_type_N)]
+    return [*scopes, (SCOPE_ALL, np.ones(n, dtype=bool))]
+
+
+def _profiles(
+    embedding_ND: NDArray[np.floating],
+    label_N: NDArray[np.int64],
+    label_names: NDArray[np.str_],
+    names: dict[str, NDArray[np.str_] | None],
+    mask: NDArray[np.bool_],
+) -> Profiles:
+    """The rows of one scope; ``names`` are those of all rows, in the same order."""
+    inside, kept = np.unique(label_N, return_inverse=True)
+    return Profiles(
+        embedding_ND,
+        kept,
+        label_names[inside],
+        _masked(names["experiment"], mask),  # type: ignore[arg-type]
+        _masked(names["well"], mask),
+        _masked(names["plate"], mask),
+        _masked(names["position"], mask),
     )
 
 
