@@ -27,16 +27,7 @@ def create_pipeline(config: PlatewiseConfig, target: Target | None = None) -> Pi
     target = target or LocalTarget(config)
 
     # 1. Read the screen: one Example a site, one shard a plate, what is bad left out and counted.
-    example_gen = PlateExampleGen(
-        screen=config.screen,
-        splits=config.splits,
-        quality=config.quality,
-        screen_fingerprint=target.fingerprint(config.screen),
-        code_digest=code_digest("components.plate_example_gen.component"),
-        screen_root=target.parameter("screen_root", config.screen.root),
-        train_experiments=target.parameter("train_experiments", ""),
-        eval_experiments=target.parameter("eval_experiments", ""),
-    )
+    example_gen = _example_gen(config, target)
     examples = example_gen.outputs["examples"]
 
     # 2. Look for leaks between the splits; where there is one, nothing is learnt.
@@ -48,19 +39,11 @@ def create_pipeline(config: PlatewiseConfig, target: Target | None = None) -> Pi
     )
 
     # 3. Fit the normaliser, plate by plate, from histograms; no pixels are read or written.
-    transform = PlateTransform(
-        examples=examples,
-        schema=example_gen.outputs["schema"],
-        normalizer=config.normalizer,
-        controls_as_classes=config.training.controls_as_classes,
-        method=target.parameter("normalizer_method", config.normalizer.method),
-        code_digest=code_digest("components.normaliser.component"),
-    )
+    transform = _transform(config, target, example_gen)
     transform.add_upstream_node(leak_audit)  # nothing passes between them
-    transform_graph = transform.outputs["transform_graph"]
 
     # 4. Train the denoiser and the classifier on plate-pure minibatches.
-    training = target.train(examples, transform_graph)
+    training = target.train(examples, transform.outputs["transform_graph"])
 
     # 5. Find the model to beat: the latest blessed one of an earlier run, if there is any.
     baseline = target.baseline(training.model)
@@ -69,18 +52,17 @@ def create_pipeline(config: PlatewiseConfig, target: Target | None = None) -> Pi
     # 6. Read every plate once with both models; only small rows come out.
     predictor = PlatePredictor(
         examples=examples,
-        transform_graph=transform_graph,
+        transform_graph=transform.outputs["transform_graph"],
         model=training.model,
         baseline_model=to_beat,
         predict=config.training.predict,
         baseline_everywhere=config.evaluation.compares_probe,
         code_digest=code_digest("components.predictor.component"),
     )
-    predictions = predictor.outputs["predictions"]
 
     # 7. Tell biology from batch in the wells' embeddings, before and after each correction.
     batch_effect_evaluator = BatchEffectEvaluator(
-        predictions=predictions,
+        predictions=predictor.outputs["predictions"],
         config=config.batch_effects,
         code_digest=code_digest("components.batch_effect_evaluator.component"),
     )
@@ -88,7 +70,7 @@ def create_pipeline(config: PlatewiseConfig, target: Target | None = None) -> Pi
 
     # 8. Slice the metrics by experiment, plate, cell type and site; bless or refuse.
     evaluator = PlateEvaluator(
-        predictions=predictions,
+        predictions=predictor.outputs["predictions"],
         model=training.model,
         baseline_model=to_beat,
         config=config.evaluation,
@@ -107,10 +89,10 @@ def create_pipeline(config: PlatewiseConfig, target: Target | None = None) -> Pi
         examples=examples,
         quality=example_gen.outputs["quality"],
         leaks=leak_audit.outputs["leaks"],
-        transform_graph=transform_graph,
+        transform_graph=transform.outputs["transform_graph"],
         model=training.model,
         model_run=training.model_run,
-        predictions=predictions,
+        predictions=predictor.outputs["predictions"],
         evaluation=evaluator.outputs["evaluation"],
         blessing=evaluator.outputs["blessing"],
         batch_effects=batch_effects,
@@ -122,6 +104,32 @@ def create_pipeline(config: PlatewiseConfig, target: Target | None = None) -> Pi
     steps = [example_gen, leak_audit, transform, *training.steps, baseline]
     return target.assemble(
         NAME, [*steps, predictor, batch_effect_evaluator, evaluator, pusher, report]
+    )
+
+
+def _example_gen(config: PlatewiseConfig, target: Target) -> PlateExampleGen:
+    return PlateExampleGen(
+        screen=config.screen,
+        splits=config.splits,
+        quality=config.quality,
+        screen_fingerprint=target.fingerprint(config.screen),
+        code_digest=code_digest("components.plate_example_gen.component"),
+        screen_root=target.parameter("screen_root", config.screen.root),
+        train_experiments=target.parameter("train_experiments", ""),
+        eval_experiments=target.parameter("eval_experiments", ""),
+    )
+
+
+def _transform(
+    config: PlatewiseConfig, target: Target, example_gen: PlateExampleGen
+) -> PlateTransform:
+    return PlateTransform(
+        examples=example_gen.outputs["examples"],
+        schema=example_gen.outputs["schema"],
+        normalizer=config.normalizer,
+        controls_as_classes=config.training.controls_as_classes,
+        method=target.parameter("normalizer_method", config.normalizer.method),
+        code_digest=code_digest("components.normaliser.component"),
     )
 
 
