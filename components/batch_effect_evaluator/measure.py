@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from components.batch_effect_evaluator.config import BatchEffectsConfig
 from components.batch_effect_evaluator.profiles import WellProfiles
@@ -18,11 +17,10 @@ from trainer.corrections import Correction, fit_correction, load_correction
 from trainer.errors import PlatewiseError
 from trainer.metrics.batch_cards import batch_cards
 from trainer.metrics.batch_effect import BatchEffectConfig, batch_effect_metrics
+from trainer.metrics.batch_effect.threads import blas_threads
 from trainer.predictions import SPLIT
 
 #: Metrics that need no treatment's name.
-#: Numbers in an embedding below which one thread is faster than several.
-_SMALL = 4_000_000
 LABEL_FREE = ("batch_probe", "kbet", "ilisi", "pcr", "variance_experiment")
 
 
@@ -41,9 +39,7 @@ def measure(
     fitted_in
         Folder of corrections fitted when the model was trained: taken where no plate trains.
     """
-    small = profiles.embedding_ND.size < _SMALL
-    # On small matrices threads wait for each other, on a busy machine twenty times as long.
-    with threadpool_limits(limits=1 if small else None, user_api="blas"):
+    with blas_threads(len(profiles.embedding_ND)):
         return _measure(profiles, config, saved_in, fitted_in)
 
 

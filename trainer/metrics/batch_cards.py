@@ -18,8 +18,7 @@ from trainer.metrics.batch_effect.average_precision import (
     expected_average_precision,
 )
 from trainer.metrics.batch_effect.config import BatchEffectConfig
-from trainer.metrics.batch_effect.inputs import working
-from trainer.metrics.batch_effect.probe import LogisticModel, folds_of
+from trainer.metrics.batch_effect.probe import ask_held_out
 from trainer.metrics.intervals import Proportion, accuracy, clustered_interval
 
 
@@ -83,8 +82,17 @@ def batch_cards(
         codes = np.unique(experiment[rows], return_inverse=True)[1]
         if codes.max(initial=0) < 1:
             continue
-        kept, right = _probe(embedding[rows], codes, config)
-        asked[rows[kept]], named[rows[kept]] = True, right
+        answers = ask_held_out(
+            embedding[rows],
+            codes,
+            np.arange(len(rows)),
+            n_folds=config.probe_folds,
+            inverse_penalty=config.probe_inverse_penalty,
+            max_rows=config.probe_max_rows,
+            seed=config.seed,
+        )
+        kept = answers.row_M
+        asked[rows[kept]], named[rows[kept]] = True, answers.correct_M
         if len(kept):
             largest[str(name)] = (float(np.bincount(codes[kept]).max() / len(kept)), len(kept))
         if label_N is not None:
@@ -126,24 +134,6 @@ def _card(
         found_again=float(ap[known].mean()) if known.any() else None,
         found_again_chance=float(expected[known].mean()) if known.any() else None,
     )
-
-
-def _probe(
-    embedding_ND: NDArray[np.floating], code_N: NDArray[np.int64], config: BatchEffectConfig
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Rows that the probe was asked of, and whether it named their experiment."""
-    rng = np.random.default_rng(config.seed)
-    fold, share = folds_of(code_N, np.arange(len(code_N)), config.probe_folds, rng)
-    kept = np.flatnonzero(share <= max(1.0, config.probe_max_rows) / len(code_N))
-    data, code, fold = working(embedding_ND[kept]), code_N[kept], fold[kept]
-    right = np.zeros(len(kept), dtype=bool)
-    if len(np.unique(fold)) < 2:
-        return kept[:0], right[:0]
-    for held_out in np.unique(fold):
-        train = fold != held_out
-        model = LogisticModel.fit(data[train], code[train], config.probe_inverse_penalty)
-        right[~train] = model.predict(data[~train]) == code[~train]
-    return kept, right
 
 
 def by_experiment(cards: BatchCards) -> Mapping[str, ExperimentCard]:

@@ -56,22 +56,62 @@ def batch_probe(
     if len(names) < 2:
         raise ValueError(f"a probe needs two experiments or more; got {', '.join(names)}")
     well = _wells(experiment, well_N, len(embedding))
-    rng = np.random.default_rng(seed)
-    fold, share = folds_of(experiment, well, n_folds, rng)
-    kept = np.flatnonzero(share <= max(1.0, max_rows) / len(embedding))
-    embedding = embedding[kept]
-    experiment, well, fold = experiment[kept], well[kept], fold[kept]
-    if len(np.unique(fold)) < 2:
+    asked = ask_held_out(
+        embedding,
+        experiment,
+        well,
+        n_folds=n_folds,
+        inverse_penalty=inverse_penalty,
+        max_rows=max_rows,
+        seed=seed,
+    )
+    if not len(asked.row_M):
         raise ValueError("a probe needs an experiment with two wells or more: none can be held out")
-    correct = np.zeros(len(experiment), dtype=bool)
-    data = working(embedding)
-    for held_out in np.unique(fold):
+    accuracy = clustered_interval(asked.correct_M, well[asked.row_M], confidence=confidence)
+    seen = experiment[asked.row_M]
+    chance = float(np.bincount(seen).max() / len(seen))
+    return Probe(accuracy, chance, len(seen), asked.n_folds)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Rows whose experiment was asked of a classifier that had not seen their fold, [M]."""
+
+    row_M: NDArray[np.int64]
+    correct_M: NDArray[np.bool_]
+    n_folds: int
+
+
+def ask_held_out(
+    embedding_ND: NDArray[np.floating],
+    experiment_N: NDArray[np.int64],
+    well_N: NDArray[np.int64],
+    *,
+    n_folds: int,
+    inverse_penalty: float,
+    max_rows: int,
+    seed: int,
+) -> Asked:
+    """The probe row by row, as described at :func:`batch_probe`; no row where none can be held out.
+
+    Parameters
+    ----------
+    experiment_N, well_N
+        Codes from 0 on.
+    """
+    fold, place = folds_of(experiment_N, well_N, n_folds, np.random.default_rng(seed))
+    kept = np.flatnonzero(place <= max(1.0, max_rows) / len(embedding_ND))
+    experiment, fold = experiment_N[kept], fold[kept]
+    folds = np.unique(fold)
+    if len(folds) < 2:
+        return Asked(kept[:0], np.zeros(0, dtype=bool), len(folds))
+    correct = np.zeros(len(kept), dtype=bool)
+    data = working(embedding_ND[kept])
+    for held_out in folds:
         train = fold != held_out
         model = LogisticModel.fit(data[train], experiment[train], inverse_penalty)
         correct[~train] = model.predict(data[~train]) == experiment[~train]
-    accuracy = clustered_interval(correct, well, confidence=confidence)
-    chance = float(np.bincount(experiment).max() / len(experiment))
-    return Probe(accuracy, chance, len(experiment), len(np.unique(fold)))
+    return Asked(kept, correct, len(folds))
 
 
 def _wells(experiment: NDArray[np.int64], well_N: ArrayLike | None, n: int) -> NDArray[np.int64]:
