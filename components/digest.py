@@ -38,7 +38,6 @@ LIBRARIES = {
     "apache_beam": "apache-beam",
     "cv2": "opencv-python-headless",
     "imagecodecs": "imagecodecs",
-    "isal": "isal",
     "jinja2": "jinja2",
     "keras": "keras",
     "numpy": "numpy",

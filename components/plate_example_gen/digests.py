@@ -43,6 +43,6 @@ def counts_digest(histogram_CQ: npt.NDArray[np.int64]) -> str:
 
 
 def _digest(content: bytes) -> str:
-    from isal import isal_zlib
+    from imagecodecs import deflate_crc32
 
-    return f"{google_crc32c.value(content):08x}{isal_zlib.crc32(content):08x}"
+    return f"{google_crc32c.value(content):08x}{deflate_crc32(content):08x}"

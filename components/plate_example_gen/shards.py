@@ -1,7 +1,7 @@
 """Writes the shard of one plate under a name of its own; one place then publishes it.
 
 A Beam runner may read a plate twice, one attempt after the other or both at once, and two
-machines need not compress to the same bytes (ISA-L picks its code by the CPU). So no attempt
+machines need not compress to the same bytes (their libraries may differ). So no attempt
 touches what another wrote, and whoever writes the manifest chooses which one counts.
 """
 

@@ -170,11 +170,9 @@ def opencv_zlib(plate: Path, path: str) -> None:
 
 def opencv_deflate(plate: Path, path: str) -> None:
     """The same with the compressor and the level that we use."""
-    from isal import isal_zlib
+    from components.plate_example_gen.scan import compress
 
-    from components.plate_example_gen.scan import COMPRESSION_LEVEL as LEVEL
-
-    _opencv(plate, path, lambda pixels: isal_zlib.compress(pixels.data, LEVEL))
+    _opencv(plate, path, compress)
 
 
 def _opencv(plate: Path, path: str, compress: Callable[[Any], bytes]) -> None:

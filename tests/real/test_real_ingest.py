@@ -119,15 +119,13 @@ def test_pixels_are_pillows_bit_for_bit(rxrx1, tmp_path):
 
 
 def test_stored_sites_are_small(rxrx1):
-    """Within 12 % of zlib's level 6, which takes many times as long."""
-    from isal import isal_zlib
-
-    from components.plate_example_gen.scan import COMPRESSION_LEVEL
+    """Within 10 % of zlib's level 6, which takes many times as long."""
+    from components.plate_example_gen.scan import compress
 
     ours, zlib_6 = 0, 0
     for first in sorted(rxrx1.rglob("B02_s1_w1.png")):
         files = [first.with_name(f"B02_s1_w{c}.png") for c in range(1, 7)]
-        pixels = np.stack([np.asarray(Image.open(file)) for file in files]).tobytes()
-        ours += len(isal_zlib.compress(pixels, COMPRESSION_LEVEL))
+        pixels = np.stack([np.asarray(Image.open(file)) for file in files])
+        ours += len(compress(pixels))
         zlib_6 += len(zlib.compress(pixels, 6))
-    assert ours < 1.12 * zlib_6
+    assert ours < 1.1 * zlib_6
