@@ -1,6 +1,6 @@
 # Every target sets up what it needs. `make help` explains them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lint types imports test-fast coverage golden bench lock
+.PHONY: help setup demo test test-all check format lint types imports test-fast coverage golden bench lock
 .PHONY: rootfs test-rootfs test-flink terraform-check lint-ci audit clean
 
 VENV := .venv
@@ -20,7 +20,10 @@ $(VENV)/.installed: requirements.lock pyproject.toml infra/lock/install.sh $(wil
 demo: setup  ## Simulate a small screen, run the whole pipeline on it, write a report
 	@$(BIN)/platewise run --demo
 
-test: setup  ## Run every test, an end-to-end run of the real pipeline among them
+test: setup  ## Run the tests, an end-to-end run of the real pipeline among them
+	$(PYTEST) -m "not thorough"
+
+test-all: setup  ## The same with every variant, kill and rehearsal of the compiled pipelines (twice as long)
 	$(PYTEST)
 
 check: format-check lint types imports test-fast  ## Format, lint, types, import direction, fast tests
@@ -43,7 +46,7 @@ imports: setup  ## Check that imports run pipelines -> components -> trainer and
 	$(BIN)/lint-imports
 
 test-fast: setup  ## Run the tests that are neither slow nor end to end
-	$(PYTEST) -m "not slow and not e2e"
+	$(PYTEST) -m "not slow and not thorough and not e2e"
 
 test-flink: setup  ## Run the Beam stages on Flink and Prism and compare the bytes (about 15 minutes, 8 more the first time)
 	@sh infra/flink/setup.sh build/flink

@@ -29,7 +29,7 @@ from trainer import schema
 from trainer.bundle import load_bundle
 from trainer.predictions import read_rows
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.thorough]
 
 ROOT = Path(__file__).parents[2]
 STEPS = [

@@ -89,6 +89,7 @@ def older_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 @pytest.mark.e2e
 def test_weights_of_tensorflow_2_20_are_exported_and_predict_the_same_under_2_21(

@@ -264,6 +264,7 @@ def test_the_gate_reads_a_report_s_own_metrics() -> None:
         assert f"``{key}``" in (machine.__doc__ or "")
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_pipelines_are_compiled_for_images_by_digest(tmp_path: Path) -> None:
     images = tmp_path / "images.env"

@@ -106,6 +106,7 @@ def test_missing_input_is_an_error(toys: ModuleType, tmp_path: Path) -> None:
         run_local(toys.make(tmp_path, needy=True), tmp_path)
 
 
+@pytest.mark.thorough
 def test_kill_then_rerun_finishes_and_clears_up(toys: ModuleType, tmp_path: Path) -> None:
     root = Path(toys.run_local.__code__.co_filename).parents[1]
     process = subprocess.Popen(

@@ -74,6 +74,7 @@ def test_an_unreadable_configuration_is_named(toy_screen, tmp_path, capsys, cont
     assert str(path) in capsys.readouterr().err
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_sigterm_saves_the_step_and_the_same_command_goes_on(toy_screen, tmp_path, capsys) -> None:
     given = arguments(toy_screen, tmp_path, "--set", "loop.log_every_s=0.0")

@@ -203,6 +203,7 @@ def test_two_hosts_train_one_model_and_the_chief_alone_writes(undisturbed) -> No
     assert progress["step"] == progress["n_steps"] == 8
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_two_hosts_stopped_and_one_killed_go_on_and_end_the_same(
     undisturbed, toy_screen, tmp_path

@@ -130,6 +130,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(undisturbed, toy_screen, t
         assert row == pytest.approx(expected)
 
 
+@pytest.mark.thorough
 def test_a_checkpoint_of_another_number_of_replicas_is_refused(toy_screen, tmp_path) -> None:
     """On another machine ``mirrored`` may find other devices: its steps mean other sites."""
     often = {"checkpoint_every_steps": 3, "log_every_s": 0.0}
@@ -160,6 +161,7 @@ train(**arguments, progress=lambda look: print(look.step, flush=True))
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_killed_and_started_again_it_ends_the_same(undisturbed, toy_screen, tmp_path) -> None:
     config = toy_screen.config(loop={"checkpoint_every_steps": 1, "log_every_s": 0.0})

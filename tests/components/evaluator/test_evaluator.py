@@ -160,7 +160,9 @@ def test_rows_of_unknown_label_are_not_evaluated(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["no split eval", "no label"])
+@pytest.mark.parametrize(
+    "kind", ["no split eval", pytest.param("no label", marks=pytest.mark.thorough)]
+)
 def test_nothing_to_evaluate_is_not_blessed(
     evaluate: Evaluate, made: Any, strict: EvaluationConfig, kind: str
 ) -> None:
@@ -193,7 +195,9 @@ def test_no_threshold_no_blessing(evaluate: Evaluate, made: Any) -> None:
     assert done.blessing.get_int_custom_property("blessed") == 0
 
 
-@pytest.mark.parametrize(("old", "blessed"), [(0.72, True), (0.95, False)])
+@pytest.mark.parametrize(
+    ("old", "blessed"), [pytest.param(0.72, True, marks=pytest.mark.thorough), (0.95, False)]
+)
 def test_a_model_may_fall_behind_the_latest_blessed_one_by_so_much(
     evaluate: Evaluate, made: Any, old: float, blessed: bool
 ) -> None:

@@ -171,7 +171,9 @@ def test_plate_without_controls_can_stop_the_run(screen: Any, run_transform: Run
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["plate_median_mad", "plate_percentiles"])
+@pytest.mark.parametrize(
+    "method", ["plate_median_mad", pytest.param("plate_percentiles", marks=pytest.mark.thorough)]
+)
 def test_order_statistics(screen: Any, run_transform: RunTransform, method: str) -> None:
     config = NormalizerConfig(method=method, low_percentile=2.5, high_percentile=99.5)
     out = run_transform(screen.folder, config)
@@ -217,7 +219,9 @@ def test_experiment_and_controls_as_classes(screen: Any, run_transform: RunTrans
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["image_mean_std", "none"])
+@pytest.mark.parametrize(
+    "method", ["image_mean_std", pytest.param("none", marks=pytest.mark.thorough)]
+)
 def test_methods_without_a_plate(screen: Any, run_transform: RunTransform, method: str) -> None:
     out = run_transform(screen.folder, NormalizerConfig(method=method))
     sites = [screen.sites[0], stranger()]

@@ -251,6 +251,7 @@ def test_nothing_to_be_judged_by_is_an_error(small_screen, tmp_path):
         run(tmp_path, ScreenConfig(str(small_screen.root)))
 
 
+@pytest.mark.thorough
 def test_a_full_disk_leaves_no_shard(small_screen, tmp_path, monkeypatch):
     written = []
 

@@ -61,6 +61,7 @@ def test_it_trains_in_a_job_and_collects_what_local_training_writes(
     assert read_trained(str(again)) == trained
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_step_that_died_finds_its_job_and_collects_the_weights(
     make_step, vertex_server, repository, caplog
@@ -74,6 +75,7 @@ def test_a_step_that_died_finds_its_job_and_collects_the_weights(
     assert read_trained(str(out)) is not None
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_cancelled_job_saves_and_the_next_goes_on(
     make_step, vertex_server, repository, toy_screen, tmp_path
@@ -102,6 +104,7 @@ def test_a_cancelled_job_saves_and_the_next_goes_on(
     assert int(first_seen.split()[1].split("/")[0]) > saved
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_two_machines_train_one_model(make_step, vertex_server, repository) -> None:
     vertex_server.custom_job_runner = WorkerPools(repository)
@@ -179,6 +182,7 @@ def test_a_tensorboard_needs_an_account(make_step, vertex_server) -> None:
         step.run()
 
 
+@pytest.mark.thorough
 def test_damaged_results_are_trained_again(make_step, vertex_server, repository) -> None:
     vertex_server.custom_job_runner = WorkerPools(repository)
     step = make_step(properties={"epochs": 1})

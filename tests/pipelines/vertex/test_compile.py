@@ -220,6 +220,7 @@ def compiled_by_command(path: Path, *prefix: str) -> str:
     return path.read_text()
 
 
+@pytest.mark.thorough
 def test_two_processes_give_the_same_bytes_without_a_network(tmp_path):
     cut_off = ["unshare", "--net"]
     if os.geteuid() != 0:

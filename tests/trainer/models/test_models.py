@@ -35,7 +35,10 @@ def images(n: int = 4, side_px: int = 64, n_channels: int = 6) -> tf.Tensor:
         {"n_channels": 3},
         {"space_to_depth": 4, "denoiser_widths": (8,)},
         {"denoiser_widths": (8, 12, 16)},
-        {"backbone": "MobileNetV3Small", "precision": "mixed_bfloat16"},
+        pytest.param(
+            {"backbone": "MobileNetV3Small", "precision": "mixed_bfloat16"},
+            marks=pytest.mark.thorough,
+        ),
     ],
     ids=str,
 )
@@ -162,6 +165,7 @@ FAMILIES = (
 )
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_family_of_backbones_takes_six_channels(name: str) -> None:
