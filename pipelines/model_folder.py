@@ -54,6 +54,22 @@ def find_model(path: str) -> Path:
     )
 
 
+def find_denoiser(path: str) -> Path:
+    """Folder of the denoiser that a user means: a model as above, one alone, or ``generic``.
+
+    Raises
+    ------
+    PlatewiseError
+        There is no model of ours there.
+    """
+    from trainer.denoise import GENERIC
+    from trainer.denoising.saved import is_denoiser
+
+    if path == "generic" and not Path(path).exists():
+        return GENERIC
+    return Path(path) if is_denoiser(path) else find_model(path)
+
+
 def _checked(folder: Path) -> Path:
     if not (folder / TRANSFORM_IN_MODEL).is_dir():
         raise PlatewiseError(

@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
+from trainer.artifact import TRANSFORM_IN_MODEL
 from trainer.bundle import Bundle, load_bundle
+from trainer.config import ModelConfig, NormalizerConfig
 from trainer.denoising.saved import is_denoiser, model_config, read_denoiser
 from trainer.errors import PlatewiseError
 from trainer.models.denoiser import build_denoiser, denoiser_multiple_px
+from trainer.normalize import center_scale
+from trainer.schema import GREY_LEVELS
+from trainer.tiling import field_of_view_px, in_tiles
+from trainer.transform_graph import read_normaliser
 
 #: Smallest scale of an image's own normaliser, grey levels; keeps a constant channel finite.
 SCALE_FLOOR_GREY_LEVELS = 0.5
-#: Reflected pixels around an image, so that the zeros which convolutions pad with stay outside.
+#: Reflected pixels around an image that is denoised whole, so that the zeros which convolutions
+#: pad with stay outside.
 MARGIN_PX = 16
+#: The denoiser that comes with Platewise, in the form that ``python -m trainer.denoising`` writes.
+GENERIC = Path(__file__).parent / "weights" / "generic_denoiser"
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +42,13 @@ class ImageDenoiser:
     n_channels: int
     #: Height and width must be multiples of this, px; other sizes are reflected up to it.
     multiple_px: int
+    #: What the model was trained with; without one, mean and standard deviation.
+    normalizer: NormalizerConfig | None = None
+    #: Side of a tile, px, which bounds memory and never the result; 0 where the network looks
+    #: at extremes of the whole image, which is then denoised in one piece, channel by channel.
+    tile_px: int = 0
+    #: Channels of a site of the plates it was trained on; 0: it was trained on images alone.
+    site_channels: int = 0
 
     def __call__(
         self,
@@ -44,7 +64,7 @@ class ImageDenoiser:
             Grey levels [H, W, C] or [B, H, W, C] of any dtype; they may leave 0..255.
         center_C, scale_C
             Normaliser of the plate, grey levels, [C] or [B, C]; without one, each image's own
-            mean and standard deviation are taken.
+            statistics are taken.
 
         Returns
         -------
@@ -57,7 +77,7 @@ class ImageDenoiser:
         """
         image_BHWC = self._checked(np.asarray(noisy))
         if center_C is None or scale_C is None:
-            center_BC, scale_BC = own_normaliser(image_BHWC)
+            center_BC, scale_BC = self._own_statistics(image_BHWC)
         else:
             shape = (len(image_BHWC), image_BHWC.shape[-1])
             center_BC = np.broadcast_to(np.asarray(center_C, np.float32), shape)
@@ -65,9 +85,23 @@ class ImageDenoiser:
         center_B11C, scale_B11C = center_BC[:, None, None], scale_BC[:, None, None]
         normalised_BHWC = (image_BHWC - center_B11C) / scale_B11C
         # One at a time: memory stays that of one image.
-        denoised_BHWC = np.concatenate([self._one(image[None]) for image in normalised_BHWC])
+        one = self._in_tiles if self.tile_px else self._whole
+        denoised_BHWC = np.stack([one(image_HWC) for image_HWC in normalised_BHWC])
         denoised_BHWC = denoised_BHWC * scale_B11C + center_B11C
         return denoised_BHWC[0] if np.ndim(noisy) == 3 else denoised_BHWC
+
+    def statistics(self, histogram_CQ: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Centre and scale [C], grey levels, from counts [C, Q] of a plate's or image's pixels."""
+        return center_scale(histogram_CQ, self.normalizer or NormalizerConfig())
+
+    def _own_statistics(self, image_BHWC: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if self.normalizer is None:
+            return own_normaliser(image_BHWC)
+        found = [self.statistics(image_histogram(image_HWC)) for image_HWC in image_BHWC]
+        center_BC, scale_BC = (
+            np.stack(part).astype(np.float32) for part in zip(*found, strict=True)
+        )
+        return center_BC, scale_BC
 
     def _checked(self, noisy: np.ndarray) -> np.ndarray:
         if noisy.ndim not in (3, 4) or noisy.size == 0:
@@ -86,16 +120,37 @@ class ImageDenoiser:
             )
         return image if image.ndim == 4 else image[None]
 
-    def _one(self, image_1HWC: np.ndarray) -> np.ndarray:
-        height, width = image_1HWC.shape[1:3]
+    @cached_property
+    def _compiled(self) -> Callable[[np.ndarray], tf.Tensor]:
+        return tf.function(
+            lambda image: self.network(image, training=False),
+            autograph=False,
+            reduce_retracing=True,
+        )
+
+    @cached_property
+    def _margin_px(self) -> int:
+        return field_of_view_px(self._compiled, self.n_channels or 1, self.multiple_px)
+
+    def _in_tiles(self, image_HWC: np.ndarray) -> np.ndarray:
+        return in_tiles(
+            lambda cut: self._compiled(cut).numpy(),
+            image_HWC,
+            tile_px=self.tile_px,
+            margin_px=self._margin_px,
+            multiple_px=self.multiple_px,
+        )
+
+    def _whole(self, image_HWC: np.ndarray) -> np.ndarray:
+        height, width, n_channels = image_HWC.shape
         after = [MARGIN_PX + -(side + 2 * MARGIN_PX) % self.multiple_px for side in (height, width)]
         padded = np.pad(
-            image_1HWC,
-            ((0, 0), (MARGIN_PX, after[0]), (MARGIN_PX, after[1]), (0, 0)),
-            mode="reflect",
+            image_HWC, ((MARGIN_PX, after[0]), (MARGIN_PX, after[1]), (0, 0)), mode="reflect"
         )
-        denoised = np.asarray(self.network(padded, training=False), np.float32)
-        return denoised[:, MARGIN_PX : MARGIN_PX + height, MARGIN_PX : MARGIN_PX + width]
+        groups = [padded] if self.n_channels else np.split(padded, n_channels, axis=-1)
+        made = [np.asarray(self._compiled(group[None])[0], np.float32) for group in groups]
+        denoised = np.concatenate(made, axis=-1)
+        return denoised[MARGIN_PX : MARGIN_PX + height, MARGIN_PX : MARGIN_PX + width]
 
 
 def own_normaliser(image_BHWC: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -105,7 +160,14 @@ def own_normaliser(image_BHWC: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return center_BC.astype(np.float32), scale_BC.astype(np.float32)
 
 
-def load_denoiser(model: str | os.PathLike[str]) -> ImageDenoiser:
+def image_histogram(image_HWC: np.ndarray) -> np.ndarray:
+    """Counts [C, Q] of an image's grey levels, rounded and clipped to 0..255."""
+    grey_HWC = np.clip(np.round(image_HWC), 0, GREY_LEVELS - 1).astype(np.uint8)
+    channels = np.moveaxis(grey_HWC, -1, 0)
+    return np.stack([np.bincount(grey.ravel(), minlength=GREY_LEVELS) for grey in channels])
+
+
+def load_denoiser(model: str | os.PathLike[str], tile_px: int = 512) -> ImageDenoiser:
     """The denoiser of a folder.
 
     Parameters
@@ -113,6 +175,8 @@ def load_denoiser(model: str | os.PathLike[str]) -> ImageDenoiser:
     model
         What ``python -m trainer.denoising`` wrote (channel-wise, for any number of channels), an
         exported or pushed model, or the folder that training wrote.
+    tile_px
+        Side of a tile, px, where the network can be applied in tiles.
 
     Raises
     ------
@@ -122,20 +186,31 @@ def load_denoiser(model: str | os.PathLike[str]) -> ImageDenoiser:
     folder = os.fspath(model)
     if is_denoiser(folder):
         network, fit = read_denoiser(folder)
-        return ImageDenoiser(network, 0, denoiser_multiple_px(model_config(fit)))
+        config = model_config(fit)
+        return ImageDenoiser(
+            network, 0, denoiser_multiple_px(config), tile_px=_tile_px(config, tile_px)
+        )
     bundle = load_bundle(folder)
     config = bundle.config.model
     if not config.denoiser:
         raise PlatewiseError(
-            f"the model in {folder} was trained with model.denoiser = false; take one that has "
-            "a denoiser"
+            f"the model in {folder} was trained without a denoiser (model.denoiser = false); take "
+            "another model, or a classical filter"
         )
+    transform = Path(folder) / TRANSFORM_IN_MODEL
     channelwise = config.denoiser_design.mode == "channelwise"
     return ImageDenoiser(
         network=_of_any_channels(bundle) if channelwise else bundle.model.get_layer("denoiser"),
         n_channels=0 if channelwise else config.n_channels,
         multiple_px=denoiser_multiple_px(config),
+        normalizer=read_normaliser(str(transform)).config if transform.is_dir() else None,
+        tile_px=_tile_px(config, tile_px),
+        site_channels=config.n_channels,
     )
+
+
+def _tile_px(config: ModelConfig, tile_px: int) -> int:
+    return tile_px if config.denoiser_design.front == "plain" else 0
 
 
 def _of_any_channels(bundle: Bundle) -> keras.Model:

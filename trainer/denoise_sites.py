@@ -16,7 +16,7 @@ from trainer.schema import GREY_LEVELS
 from trainer.strict import ConfigError
 
 if TYPE_CHECKING:
-    from trainer.plate_denoiser import PlateDenoiser
+    from trainer.denoise import ImageDenoiser
 
 #: RxRx1's names, ``B02_s1_w3.png``; the folder of a file is its plate.
 DEFAULT_PATTERN = r"(?P<site>.+)_w(?P<channel>\d+)\.[A-Za-z]+"
@@ -89,7 +89,7 @@ class PlateStatistics:
     """
 
     def __init__(
-        self, source: Path, units: Sequence[Unit], denoiser: PlateDenoiser, of: str = "plate"
+        self, source: Path, units: Sequence[Unit], denoiser: ImageDenoiser, of: str = "plate"
     ) -> None:
         self._histograms: dict[str, np.ndarray] = {}
         self._denoiser, self._of = denoiser, of

@@ -17,6 +17,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
 
 from trainer.denoising_benchmark import (
@@ -124,16 +126,22 @@ def _progress() -> Callable[[str], None]:
 
 
 def _model(path: str) -> Method:
-    """A trained model as a row: normalised by each noisy field's own statistics."""
-    from pipelines.model_folder import find_model
-    from trainer.artifact import TRANSFORM_IN_MODEL
-    from trainer.bundle import load_bundle
-    from trainer.plate_denoiser import PlateDenoiser
-    from trainer.transform_graph import read_normaliser
+    """A trained model as a row: normalised by each noisy field's own statistics.
 
-    folder = find_model(path)
-    normalizer = read_normaliser(str(folder / TRANSFORM_IN_MODEL)).config
-    return Method.of(LEARNED_NAME, PlateDenoiser(load_bundle(str(folder)), normalizer))
+    A field of one channel is given to every channel of the model, whose first answers.
+    """
+    from pipelines.model_folder import find_denoiser
+    from trainer.denoise import load_denoiser
+
+    denoiser = load_denoiser(find_denoiser(path))
+
+    def denoise(noisy_BHWC: np.ndarray) -> np.ndarray:
+        n_given = noisy_BHWC.shape[-1]
+        if n_given == 1 and denoiser.n_channels > 1:
+            noisy_BHWC = np.repeat(noisy_BHWC, denoiser.n_channels, axis=-1)
+        return denoiser(noisy_BHWC)[..., :n_given]
+
+    return Method.of(LEARNED_NAME, denoise)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -142,7 +150,9 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--model", metavar="DIR", help="a trained model, as for platewise predict")
+    parser.add_argument(
+        "--model", metavar="DIR", help="a trained model, or generic, as for platewise denoise"
+    )
     parser.add_argument(
         "--fields", type=int, default=8, metavar="N", help="simulated fields (default: 8)"
     )

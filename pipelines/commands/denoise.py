@@ -33,8 +33,9 @@ def add_parser(commands: Any) -> None:
     how.add_argument(
         "--model",
         metavar="DIR",
-        help="a trained model: a pushed version, a folder of versions, or a run's folder; the "
-        "channels of a site are denoised together (default: none, the filter)",
+        help="a trained model: a pushed version, a folder of versions, or a run's folder (the "
+        "channels of a site are denoised together); what python -m trainer.denoising wrote; or "
+        "generic, the one that comes with Platewise (default: none, the filter)",
     )
     parser.add_argument(
         "--set",

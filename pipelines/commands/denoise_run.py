@@ -26,6 +26,7 @@ from trainer.denoise_folder import (
     single_files,
 )
 from trainer.denoise_sites import DEFAULT_PATTERN, PlateStatistics, sites
+from trainer.errors import PlatewiseError
 from trainer.filters import apply, find
 from trainer.strict import ConfigError, build, to_mapping
 
@@ -123,23 +124,31 @@ def _with_filter(
 def _with_model(
     args: argparse.Namespace, source: Path, paths: list[Path]
 ) -> tuple[list[Unit], Denoise, str, list[str]]:
-    from pipelines.model_folder import find_model, model_digest
-    from trainer.artifact import TRANSFORM_IN_MODEL
-    from trainer.bundle import load_bundle
-    from trainer.plate_denoiser import PlateDenoiser
-    from trainer.transform_graph import read_normaliser
+    from pipelines.model_folder import find_denoiser, model_digest
+    from trainer.denoise import load_denoiser
 
-    folder = find_model(args.model)
-    normalizer = read_normaliser(str(folder / TRANSFORM_IN_MODEL)).config
-    denoiser = PlateDenoiser(load_bundle(str(folder)), normalizer, args.tile)
-    units, left_out = sites(paths, denoiser.n_channels, args.pattern or DEFAULT_PATTERN)
+    folder = find_denoiser(args.model)
+    denoiser = load_denoiser(folder, args.tile)
+    if not denoiser.site_channels:
+        _refuse_plate_options(args)
+        method = f"model {model_digest(folder)}"
+        return single_files(paths), lambda _, image_HWC: denoiser(image_HWC), method, []
+    units, left_out = sites(paths, denoiser.site_channels, args.pattern or DEFAULT_PATTERN)
     statistics = PlateStatistics(source, units, denoiser, args.statistics)
 
     def denoise(unit: Unit, image_HWC: np.ndarray) -> np.ndarray:
-        return denoiser.denoise(image_HWC, *statistics(unit))
+        return denoiser(image_HWC, *statistics(unit))
 
     method = f"model {model_digest(folder)} {args.statistics} {statistics.digest_text}"
     return statistics.usable, denoise, method, [*left_out, *statistics.left_out]
+
+
+def _refuse_plate_options(args: argparse.Namespace) -> None:
+    if args.pattern is not None or args.statistics != "plate":
+        raise PlatewiseError(
+            f"--model {args.model} was trained on images alone and denoises each file by itself; "
+            "--pattern and --statistics are for models of a screen"
+        )
 
 
 def _summary(outcome: Outcome, args: argparse.Namespace, target: Path) -> str:

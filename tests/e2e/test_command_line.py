@@ -6,6 +6,8 @@ import json
 import shutil
 from pathlib import Path
 
+import imagecodecs
+import numpy as np
 import pytest
 
 from pipelines.cli import main
@@ -69,6 +71,19 @@ def test_run_report_predict(settings, tmp_path: Path, capfd: pytest.CaptureFixtu
     shown = capfd.readouterr()
     for name in ("predictions_sites.csv", "predictions_wells.parquet", "report.html"):
         assert (out / name).is_file() and str(out / name) in shown.out
+
+    whole, tiles = tmp_path / "whole", tmp_path / "tiles"
+    assert main(["denoise", screen, str(whole), "--model", str(folder)]) == 0
+    assert main(["denoise", screen, str(tiles), "--model", str(folder), "--tile", "16"]) == 0
+    paths = sorted(p.relative_to(screen) for p in Path(screen).rglob("*.png"))
+    assert paths and paths == sorted(p.relative_to(whole) for p in whole.rglob("*.png"))
+    for path in paths[:12]:
+        made, cut = (imagecodecs.imread((out / path).read_bytes()) for out in (whole, tiles))
+        assert made.shape == imagecodecs.imread((Path(screen) / path).read_bytes()).shape
+        # Summing in another order may turn a rounding.
+        assert np.abs(made.astype(int) - cut.astype(int)).max() <= 1
+        assert np.mean(made != cut) < 0.001
+    capfd.readouterr()
 
     assert (
         main(["run", "--config", str(file), "--run.root", f"{tmp_path}", "--run.name=scores"]) == 1

@@ -11,8 +11,11 @@ import pytest
 import tifffile
 
 from pipelines.cli import main
+from trainer.denoise import load_denoiser
 from trainer.denoise_folder import RECORDS
 from trainer.denoise_sites import sites
+from trainer.denoiser_config import DenoiserFit
+from trainer.denoising.saved import network, write_denoiser
 from trainer.errors import PlatewiseError
 from trainer.filters import apply
 from trainer.filters.settings import MedianSettings
@@ -42,6 +45,15 @@ def folder(tmp_path: Path) -> Path:
         photometric="minisblack",
     )
     return root
+
+
+def write_random_denoiser(folder: Path) -> None:
+    fit = DenoiserFit(widths=(8, 12), patch_px=32)
+    model = network(fit)
+    rng = np.random.default_rng(8)
+    for variable in model.trainable_variables:
+        variable.assign(variable + 0.05 * rng.normal(size=variable.shape))
+    write_denoiser(str(folder), fit, model, {})
 
 
 def denoise(folder: Path, out: Path, *flags: str) -> int:
@@ -147,6 +159,36 @@ def test_wrong_options_are_refused(folder: Path, tmp_path: Path, capfd, flags, c
     assert denoise(folder, tmp_path / "out", *flags) == code
     assert words in capfd.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_denoiser_trained_on_images_takes_each_file_by_itself(
+    folder: Path, tmp_path: Path, capfd
+) -> None:
+    model = tmp_path / "model"
+    write_random_denoiser(model)
+    assert denoise(folder, tmp_path / "out", "--model", str(model)) == 0
+    assert "3 images denoised" in capfd.readouterr().out
+    ours = load_denoiser(model)
+    expected = ours(grey(2)[..., None].astype(np.float32))[..., 0]
+    made = imagecodecs.imread((tmp_path / "out/HUVEC-01/Plate1/B02_s1_w2.png").read_bytes())
+    np.testing.assert_array_equal(made, np.clip(np.round(expected), 0, 255).astype(np.uint8))
+    assert tifffile.imread(tmp_path / "out/deep/er/stack.tif").dtype == np.uint16
+    assert np.abs(made.astype(float) - grey(2)).max() > 1
+    assert denoise(folder, tmp_path / "out", "--model", str(model)) == 0
+    assert "0 images denoised" in capfd.readouterr().out
+    assert denoise(folder, tmp_path / "two", "--model", str(model), "--statistics", "image") == 1
+    assert "denoises each file by itself" in capfd.readouterr().err
+
+
+def test_the_generic_denoiser_comes_with_it(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    clean = 60 + 40 * np.sin(np.arange(64) / 9)[:, None] * np.cos(np.arange(96) / 7)
+    noisy = np.clip(np.round(clean + 15 * rng.normal(size=clean.shape)), 0, 255)
+    write_png(tmp_path / "in/a.png", noisy.astype(np.uint8))
+    assert denoise(tmp_path / "in", tmp_path / "out", "--model", "generic") == 0
+    made = imagecodecs.imread((tmp_path / "out/a.png").read_bytes()).astype(float)
+    gain_db = 10 * np.log10(np.square(noisy - clean).mean() / np.square(made - clean).mean())
+    assert gain_db > 8
 
 
 def test_folders_that_lie_in_each_other_or_are_missing(folder: Path, tmp_path: Path, capfd):
