@@ -6,6 +6,7 @@ from tfx.dsl.components.common.importer import Importer
 from tfx.orchestration.pipeline import Pipeline
 from tfx.types import standard_artifacts
 
+from components.batch_effect_evaluator.component import BatchEffectEvaluator
 from components.digest import code_digest
 from components.normaliser.component import PlateTransform
 from components.plate_example_gen.component import PlateExampleGen
@@ -80,15 +81,26 @@ def create_pipeline(
         code_digest=code_digest("components.predictor.component"),
     )
 
-    # 5. Write tables and the page.
+    # 5. Correct the embeddings as training did; say how much of them is experiment.
+    batch_effect_evaluator = BatchEffectEvaluator(
+        predictions=predictor.outputs["predictions"],
+        config=config.batch_effects,
+        model=importer.outputs["result"],
+        model_digest=model_digest or None,
+        code_digest=code_digest("components.batch_effect_evaluator.component"),
+    )
+
+    # 6. Write tables and the page.
     report = PlateReport(
         examples=example_gen.outputs["examples"],
         quality=example_gen.outputs["quality"],
         transform_graph=transform.outputs["transform_graph"],
         model=importer.outputs["result"],
         predictions=predictor.outputs["predictions"],
+        batch_effects=batch_effect_evaluator.outputs["batch_effects"],
         config_json=as_json(config),
         code_digest=code_digest("components.report.component"),
     )
 
-    return target.assemble(NAME, [example_gen, importer, transform, predictor, report])
+    steps = [example_gen, importer, transform, predictor, batch_effect_evaluator, report]
+    return target.assemble(NAME, steps)

@@ -98,6 +98,8 @@ class LocalTarget:
         return PlatePusher(
             model=model,
             model_blessing=outcome["blessing"],
+            evaluation=outcome["evaluation"],
+            batch_effects=outcome["batch_effects"],
             folder=absolute(self.config.push_folder),
             code_digest=code_digest("components.pusher.component"),
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -17,18 +16,16 @@ from components.batch_effect_evaluator.config import BatchEffectsConfig
 from components.batch_effect_evaluator.measure import measure
 from components.batch_effect_evaluator.profiles import read_profiles
 from components.batch_effect_evaluator.results import (
-    CORRECTIONS,
     FILE_NAME,
     BatchEffects,
     tables,
 )
+from components.fitted_parts import CORRECTIONS_IN_MODEL
 from components.saved_models import model_folder
 from components.staging import fetch, is_bucket, output_folder
 from trainer.strict import build
 
 CONFIG_KEY = "batch_effects_config"
-#: Where a pushed model keeps corrections, relative to its folder.
-IN_MODEL = "platewise/corrections"
 
 
 class BatchEffectEvaluatorExecutor(base_executor.BaseExecutor):
@@ -57,7 +54,7 @@ class BatchEffectEvaluatorExecutor(base_executor.BaseExecutor):
             if profiles is None:
                 found = BatchEffects((), 0, 0, 0)
             else:
-                found = measure(profiles, config, os.path.join(folder, CORRECTIONS), brought)
+                found = measure(profiles, config, folder, brought)
             for name, reason in found.left_out.items():
                 logging.getLogger(__name__).warning("correction %s left out: %s", name, reason)
             _write_tables(found, Path(folder))
@@ -70,7 +67,9 @@ def _brought(models: list[types.Artifact], scratch: str) -> str:
 
     if not models:
         return ""
-    folder = f"{model_folder(artifact_utils.get_single_uri(models)).rstrip('/')}/{IN_MODEL}"
+    folder = (
+        f"{model_folder(artifact_utils.get_single_uri(models)).rstrip('/')}/{CORRECTIONS_IN_MODEL}"
+    )
     if not tf.io.gfile.isdir(folder):
         return ""
     return fetch(folder, scratch) if is_bucket(folder) else folder

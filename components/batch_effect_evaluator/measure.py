@@ -10,8 +10,14 @@ from typing import Any
 import numpy as np
 
 from components.batch_effect_evaluator.config import BatchEffectsConfig
-from components.batch_effect_evaluator.profiles import WellProfiles
-from components.batch_effect_evaluator.results import NONE, BatchEffects, CorrectedResult
+from components.batch_effect_evaluator.profiles import WellProfiles, write_embeddings
+from components.batch_effect_evaluator.results import (
+    CORRECTIONS,
+    NONE,
+    BatchEffects,
+    CorrectedResult,
+    embeddings_file,
+)
 from trainer import schema
 from trainer.corrections import Correction, fit_correction, load_correction
 from trainer.errors import PlatewiseError
@@ -35,7 +41,8 @@ def measure(
     Parameters
     ----------
     saved_in
-        Folder to save fitted corrections in, one subfolder each.
+        Folder of the artifact: fitted corrections go into ``corrections``, corrected embeddings of
+        all wells into ``embeddings_NAME.parquet``.
     fitted_in
         Folder of corrections fitted when the model was trained: taken where no plate trains.
     """
@@ -62,7 +69,8 @@ def _measure(
             except ValueError as error:
                 left_out[name] = str(error)
                 continue
-            correction.save(os.path.join(saved_in, name))
+            correction.save(os.path.join(saved_in, CORRECTIONS, name))
+            write_embeddings(os.path.join(saved_in, embeddings_file(name)), profiles, after)
             found = _measured(name, after, profiles, config)
             sources = correction.sources(experiment, control)
             results.append(

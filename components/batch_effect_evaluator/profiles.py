@@ -48,6 +48,18 @@ class WellProfiles:
         return bool((self.label_N >= 0).any())
 
 
+def write_embeddings(path: str, profiles: WellProfiles, embedding_ND: np.ndarray) -> None:
+    """Write one row a well: who it is, and ``embedding``, list<float32>, as corrected."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows_ND = np.ascontiguousarray(embedding_ND, np.float32)
+    columns = {key: pa.array(values.astype(str)) for key, values in profiles.names.items()}
+    starts = pa.array(np.arange(len(rows_ND) + 1, dtype=np.int32) * rows_ND.shape[1])
+    columns[schema.EMBEDDING] = pa.ListArray.from_arrays(starts, pa.array(rows_ND.ravel()))
+    pq.write_table(pa.table(columns), path)
+
+
 def read_profiles(folder: str) -> WellProfiles | None:
     """Wells of all experiments, or of the plates that were scored; None without any.
 

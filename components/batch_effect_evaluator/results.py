@@ -20,6 +20,13 @@ from trainer.metrics.intervals import Proportion
 
 FILE_NAME = "batch_effects.json"
 CORRECTIONS = "corrections"
+
+
+def embeddings_file(correction: str) -> str:
+    """Table of corrected embeddings, one row a well, in the artifact's folder."""
+    return f"embeddings_{correction}.parquet"
+
+
 #: Name of the embedding as the network gives it.
 NONE = "none"
 

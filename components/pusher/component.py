@@ -6,6 +6,7 @@ from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import component_spec, standard_artifacts
 
+from components.artifacts import BatchEffects
 from components.pusher.executor import PlatePusherExecutor
 
 
@@ -19,6 +20,10 @@ class PlatePusherSpec(component_spec.ComponentSpec):
     INPUTS = {  # noqa: RUF012
         "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
         "model_blessing": component_spec.ChannelParameter(type=standard_artifacts.ModelBlessing),
+        "evaluation": component_spec.ChannelParameter(
+            type=standard_artifacts.ModelEvaluation, optional=True
+        ),
+        "batch_effects": component_spec.ChannelParameter(type=BatchEffects, optional=True),
     }
     OUTPUTS = {  # noqa: RUF012
         "pushed_model": component_spec.ChannelParameter(type=standard_artifacts.PushedModel),
@@ -34,6 +39,9 @@ class PlatePusher(base_component.BaseComponent):
         From PlateTrainer.
     model_blessing
         From PlateEvaluator; a model that was refused is not pushed, and that is no error.
+    evaluation, batch_effects
+        From PlateEvaluator and BatchEffectEvaluator: the temperature and the corrections that
+        they fitted go with the model, and scoring applies them.
     folder
         Folder of versions, local or ``gs://``. A version is named by its time, in seconds since
         1970, as TensorFlow Serving wants it: the highest number is the newest.
@@ -50,10 +58,14 @@ class PlatePusher(base_component.BaseComponent):
         model_blessing: types.BaseChannel,
         folder: str,
         code_digest: str = "",
+        evaluation: types.BaseChannel | None = None,
+        batch_effects: types.BaseChannel | None = None,
     ) -> None:
         spec = PlatePusherSpec(
             model=model,
             model_blessing=model_blessing,
+            evaluation=evaluation,
+            batch_effects=batch_effects,
             folder=folder,
             code_digest=code_digest,
             pushed_model=types.Channel(type=standard_artifacts.PushedModel),

@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import time
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tfx import types
@@ -20,6 +21,8 @@ from tfx.dsl.components.base import base_executor
 from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
+
+from components.fitted_parts import fitted_parts
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +53,8 @@ class PlatePusherExecutor(base_executor.BaseExecutor):
             pushed.set_int_custom_property(PUSHED, 0)
             return
         model = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"]))
-        destination = self._hand_over(model, input_dict, pushed, exec_properties)
+        parts = fitted_parts(_uri(input_dict, "batch_effects"), _uri(input_dict, "evaluation"))
+        destination = self._hand_over(model, parts, input_dict, pushed, exec_properties)
         io_utils.write_string_file(os.path.join(pushed.uri, "destination.txt"), destination + "\n")
         pushed.set_int_custom_property(PUSHED, 1)
         pushed.set_string_custom_property(DESTINATION, destination)
@@ -59,27 +63,34 @@ class PlatePusherExecutor(base_executor.BaseExecutor):
     def _hand_over(
         self,
         model: str,
+        parts: Mapping[str, str],
         input_dict: dict[str, list[types.Artifact]],
         pushed: types.Artifact,
         exec_properties: dict[str, Any],
     ) -> str:
-        """Push the SavedModel ``model``; returns the version's folder. Where pushers differ."""
-        return push(model, exec_properties["folder"])
+        """Push the SavedModel and its parts; returns the version's folder. Where pushers differ."""
+        return push(model, exec_properties["folder"], parts)
 
 
-def push(model: str, folder: str) -> str:
+def _uri(input_dict: dict[str, list[types.Artifact]], name: str) -> str:
+    artifacts = input_dict.get(name)
+    return str(artifact_utils.get_single_uri(artifacts)) if artifacts else ""
+
+
+def push(model: str, folder: str, parts: Mapping[str, str] | None = None) -> str:
     """Copy a model to a new version in ``folder``; returns the version's folder.
 
-    A local version appears in one step. In a bucket, which has no folders, ``saved_model.pb``
-    appears last: without it there is no model, as TensorFlow Serving holds too.
+    ``parts`` go with it: name in the version's folder -> file or folder to copy. A local version
+    appears in one step. In a bucket, which has no folders, ``saved_model.pb`` appears last: without
+    it there is no model, as TensorFlow Serving holds too.
     """
     fileio.makedirs(folder)
     destination = _free_version(folder)
-    _fill(model, destination)
+    _fill(model, destination, parts or {})
     return destination
 
 
-def push_once(model: str, folder: str, digest: str) -> str:
+def push_once(model: str, folder: str, digest: str, parts: Mapping[str, str] | None = None) -> str:
     """As :func:`push`, but a step that is tried again goes on where it was.
 
     Parameters
@@ -96,21 +107,22 @@ def push_once(model: str, folder: str, digest: str) -> str:
         destination = _free_version(folder)
         io_utils.write_string_file(note, os.path.basename(destination) + "\n")
     if not fileio.exists(os.path.join(destination, _GRAPH)):
-        _fill(model, destination)
+        _fill(model, destination, parts or {})
     return destination
 
 
-def content_digest(model: str) -> str:
-    """Digest of the names and bytes of a model's files, 32 hex digits."""
-    names = [
-        os.path.relpath(os.path.join(str(parent), str(name)), model)
-        for parent, _, found in fileio.walk(model)
-        for name in found
-    ]
+def content_digest(model: str, parts: Mapping[str, str] | None = None) -> str:
+    """Digest of the names and bytes of a model's files and its parts', 32 hex digits."""
+    paths = dict(_files(model))
+    for part, source in (parts or {}).items():
+        if fileio.isdir(source):
+            paths |= {f"{part}/{name}": path for name, path in _files(source)}
+        else:
+            paths[part] = source
     digest = hashlib.sha256()
-    for name in sorted(names):
+    for name in sorted(paths):
         digest.update(f"{name}\0".encode())
-        with fileio.open(os.path.join(model, name), "rb") as stream:
+        with fileio.open(paths[name], "rb") as stream:
             of_file = hashlib.sha256()
             while piece := stream.read(1 << 24):
                 of_file.update(piece)
@@ -118,13 +130,22 @@ def content_digest(model: str) -> str:
     return digest.hexdigest()[:32]
 
 
-def _fill(model: str, destination: str) -> None:
+def _files(folder: str) -> Iterator[tuple[str, str]]:
+    """Name relative to a folder, and path, of every file below it."""
+    for parent, _, found in fileio.walk(folder):
+        for name in found:
+            path = os.path.join(str(parent), str(name))
+            yield os.path.relpath(path, folder), path
+
+
+def _fill(model: str, destination: str, parts: Mapping[str, str]) -> None:
     """Copy a model to where it shall be, so that it appears whole."""
     folder, version = os.path.split(destination)
     if "://" in folder:
         io_utils.copy_dir(
             model, destination, deny_regex_patterns=[f"^{re.escape(model)}/{_GRAPH}$"]
         )
+        _copy_parts(parts, destination)
         io_utils.copy_file(os.path.join(model, _GRAPH), os.path.join(destination, _GRAPH))
         return
     for name in map(str, fileio.listdir(folder)):
@@ -132,7 +153,17 @@ def _fill(model: str, destination: str) -> None:
             fileio.rmtree(os.path.join(folder, name))
     unfinished = os.path.join(folder, _UNFINISHED + version)
     io_utils.copy_dir(model, unfinished)
+    _copy_parts(parts, unfinished)
     fileio.rename(unfinished, destination)
+
+
+def _copy_parts(parts: Mapping[str, str], destination: str) -> None:
+    for name, source in parts.items():
+        target = os.path.join(destination, name)
+        if fileio.isdir(source):
+            io_utils.copy_dir(source, target)
+        else:
+            io_utils.copy_file(source, target, overwrite=True)
 
 
 def _free_version(folder: str) -> str:

@@ -41,8 +41,8 @@ class PlateVertexPusher(base_component.BaseComponent):
     ----------
     model, model_blessing, folder, code_digest
         As for PlatePusher; the folder is in a bucket.
-    evaluation
-        From PlateEvaluator; its numbers go with the version.
+    evaluation, batch_effects
+        As for PlatePusher; the evaluation's numbers go with the version too.
     registry
         Which model, with which aliases, served by what, deployed where.
     project, region
@@ -75,11 +75,13 @@ class PlateVertexPusher(base_component.BaseComponent):
         labels: Mapping[str, str] | None = None,
         pipeline_job: str = "",
         code_digest: str = "",
+        batch_effects: types.BaseChannel | None = None,
     ) -> None:
         spec = PlateVertexPusherSpec(
             model=model,
             model_blessing=model_blessing,
             evaluation=evaluation,
+            batch_effects=batch_effects,
             folder=folder,
             registry=json.dumps(to_mapping(registry), sort_keys=True),
             project=project,

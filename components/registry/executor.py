@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from tfx import types
@@ -32,6 +33,7 @@ class PlateVertexPusherExecutor(PlatePusherExecutor):
     def _hand_over(
         self,
         model: str,
+        parts: Mapping[str, str],
         input_dict: dict[str, list[types.Artifact]],
         pushed: types.Artifact,
         exec_properties: dict[str, Any],
@@ -39,8 +41,8 @@ class PlateVertexPusherExecutor(PlatePusherExecutor):
         config = build(RegistryConfig, json.loads(exec_properties["registry"]), "vertex.registry.")
         _require_bucket(exec_properties["folder"], config)
         evaluation = read_evaluation(artifact_utils.get_single_uri(input_dict["evaluation"]))
-        digest = content_digest(model)
-        destination = push_once(model, exec_properties["folder"], digest)
+        digest = content_digest(model, parts)
+        destination = push_once(model, exec_properties["folder"], digest, parts)
         if not config.upload:
             return destination
         library = connect(exec_properties["project"], exec_properties["region"])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.metadata
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from components.batch_effect_evaluator.results import read_batch_effects
+from components.batch_effect_evaluator.results import embeddings_file, read_batch_effects
+from components.fitted_parts import temperature_of
 from components.report import restoration, rows, scores, scoring
 from components.report.blessing import read_blessing
 from components.report.data import (
@@ -24,6 +26,7 @@ from components.report.evidence import read_screen_quality
 from components.report.leaks import leak_tests
 from components.report.verdict import join
 from components.report.wells import layout_rungs, read_measures
+from components.saved_models import model_folder
 from trainer import schema
 from trainer.artifact import Trained, read_description
 from trainer.errors import PlatewiseError
@@ -45,7 +48,7 @@ _PACKAGES = (
     "imagecodecs",
 )
 #: Sections of a configuration that scoring reads.
-_SCORING_READS = ("run", "screen", "quality", "beam")
+_SCORING_READS = ("run", "screen", "quality", "batch_effects", "beam")
 #: Where a trained network is described, relative to a model's folder or its run's.
 DESCRIPTIONS = ("Format-Serving/platewise/trainer.json", "platewise/trainer.json", "trainer.json")
 
@@ -126,7 +129,11 @@ def _scoring(sources: ReportSources, trained: Trained | None, out_dir: Path) -> 
             reduced.append(rows.reduced(plate))
             yield plate
 
-    written = scoring.write_scoring_outputs(seen(), out_dir, trained.classes)
+    temperature = temperature_of(model_folder(sources.model)) if sources.model else None
+    written = scoring.write_scoring_outputs(seen(), out_dir, trained.classes, temperature)
+    if sources.batch_effects:
+        for path in sorted(Path(sources.batch_effects).glob(embeddings_file("*"))):
+            shutil.copyfile(path, out_dir / path.name)
     table = rows.joined(reduced)
     unknown = table[table[schema.PLATE_KNOWN] == 0][schema.PLATE_ID]
     return Scoring(

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from trainer import schema
+from trainer.metrics.calibration import tempered
 
 #: Columns of one plate's rows, as ``trainer.predictions`` reads them.
 Chunk = Mapping[str, Any]
@@ -65,7 +66,10 @@ def sirna_numbers(classes: Sequence[str]) -> list[int] | None:
 
 
 def write_scoring_outputs(
-    chunks: Iterable[Chunk], out_dir: str | Path, classes: Sequence[str]
+    chunks: Iterable[Chunk],
+    out_dir: str | Path,
+    classes: Sequence[str],
+    temperature: float | None = None,
 ) -> ScoringOutputs:
     """Write ``predictions_{sites,wells}.{csv,parquet}`` and, where ids fit, ``submission.csv``.
 
@@ -81,6 +85,9 @@ def write_scoring_outputs(
         Local folder.
     classes
         Treatment of each column of ``probabilities``.
+    temperature
+        Fitted when the model was trained: adds ``calibrated_probability``, that of the treatment
+        named at this temperature.
     """
     out = Path(out_dir)
     out.mkdir(parents=True, exist_ok=True)
@@ -98,7 +105,7 @@ def write_scoring_outputs(
             for name, writer in writers.items():
                 rows = np.flatnonzero(level == name)
                 if rows.size:
-                    writer.write(_table(chunk, rows, writer.identity, names))
+                    writer.write(_table(chunk, rows, writer.identity, names, temperature))
             submission.add(chunk, np.flatnonzero(level == schema.LEVEL_WELL))
     n_submission = submission.write(out / SUBMISSION)
     return ScoringOutputs(
@@ -110,7 +117,11 @@ def write_scoring_outputs(
 
 
 def _table(
-    chunk: Chunk, rows: np.ndarray, identity: Sequence[str], names: np.ndarray
+    chunk: Chunk,
+    rows: np.ndarray,
+    identity: Sequence[str],
+    names: np.ndarray,
+    temperature: float | None,
 ) -> dict[str, Any]:
     probabilities_NK = np.stack([np.asarray(chunk[schema.PROBABILITIES][i]) for i in rows])
     k = min(_TOP, len(names))
@@ -121,6 +132,9 @@ def _table(
     columns[schema.PLATE_KNOWN] = [int(chunk[schema.PLATE_KNOWN][i]) for i in rows]
     columns["predicted"] = names[order_Nk[:, 0]].tolist()
     columns["probability"] = best_Nk[:, 0]
+    if temperature is not None:
+        calibrated_NK = tempered(probabilities_NK, temperature)
+        columns["calibrated_probability"] = calibrated_NK.max(axis=1).astype(np.float32)
     for place in range(1, k):
         columns[f"predicted_{place + 1}"] = names[order_Nk[:, place]].tolist()
         columns[f"probability_{place + 1}"] = best_Nk[:, place]

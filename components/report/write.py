@@ -12,6 +12,7 @@ from typing import Any
 from components.batch_effect_evaluator import results as batch_results
 from components.evaluator import results
 from components.evaluator.wells import CALIBRATION_FILE, LADDER_FILE
+from components.fitted_parts import CALIBRATION_IN_MODEL
 from components.leak_audit import files as leak_files
 from components.plate_example_gen.storage import open_storage
 from components.report.blessing import VERDICTS
@@ -20,6 +21,7 @@ from components.report.data import ReportSources, RunFacts
 from components.report.machine import metrics, metrics_text
 from components.report.render import render_page
 from components.staging import fetch, is_bucket
+from trainer.corrections import CORRECTION_NAMES
 from trainer.errors import PlatewiseError
 from trainer.manifest import MANIFEST_NAME
 from trainer.transform_graph import TEXT_NAME
@@ -30,13 +32,16 @@ REPORT, METRICS = "report.html", "metrics.json"
 _NEEDED: dict[str, Sequence[str] | None] = {
     "examples": (MANIFEST_NAME,),
     "transform_graph": (TEXT_NAME,),
-    "model": DESCRIPTIONS,
+    "model": (*DESCRIPTIONS, CALIBRATION_IN_MODEL),
     "model_run": DESCRIPTIONS,
     "predictions": None,
     "evaluation": (results.FILE_NAME, LADDER_FILE, CALIBRATION_FILE),
     "blessing": tuple(VERDICTS),
     "leaks": (leak_files.FILE_NAME,),
-    "batch_effects": (batch_results.FILE_NAME,),
+    "batch_effects": (
+        batch_results.FILE_NAME,
+        *(batch_results.embeddings_file(name) for name in CORRECTION_NAMES),
+    ),
 }
 
 

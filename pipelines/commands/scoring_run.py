@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tfx.orchestration.pipeline import Pipeline
 
 #: Sections that scoring reads; the rest comes with the model.
-_READ = ("run", "screen", "quality", "beam")
+_READ = ("run", "screen", "quality", "batch_effects", "beam")
 _PREDICT = "training.predict."
 
 

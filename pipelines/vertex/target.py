@@ -89,6 +89,7 @@ class VertexTarget:
             model=model,
             model_blessing=outcome["blessing"],
             evaluation=outcome["evaluation"],
+            batch_effects=outcome["batch_effects"],
             folder=self.config.push.folder or f"{vertex.pipeline_root.rstrip('/')}/pushed",
             registry=vertex.registry,
             project=vertex.project,

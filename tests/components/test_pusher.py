@@ -9,7 +9,9 @@ import pytest
 import tensorflow as tf
 from tfx.types import standard_artifacts
 
+from components.fitted_parts import fitted_parts, temperature_of
 from components.pusher.executor import PlatePusherExecutor, content_digest, push, push_once
+from trainer.errors import PlatewiseError
 
 FILES = {
     "saved_model.pb": "graph",
@@ -44,6 +46,36 @@ def test_pushed_version_is_whole(model: Path, tmp_path: Path, remote: bool) -> N
     version = push(str(model), folder)
     assert content(version) == FILES
     assert before <= int(version.rsplit("/", 1)[1]) <= time.time()
+
+
+@pytest.mark.parametrize("remote", [False, True])
+def test_what_was_fitted_later_goes_with_it(model: Path, tmp_path: Path, remote: bool) -> None:
+    folder = f"ram://{tmp_path.name}/fitted" if remote else str(tmp_path / "pushed")
+    effects, evaluation = tmp_path / "effects", tmp_path / "evaluation"
+    (effects / "corrections/tvn").mkdir(parents=True)
+    (effects / "corrections/tvn/correction.json").write_text("fitted")
+    evaluation.mkdir()
+    assert set(fitted_parts(str(effects), str(evaluation))) == {"platewise/corrections"}
+    assert fitted_parts("", "") == {}
+    (evaluation / "calibration.json").write_text('{"temperature": 0.5}')
+    parts = fitted_parts(str(effects), str(evaluation))
+    assert content_digest(str(model), parts) != content_digest(str(model))
+    version = push(str(model), folder, parts)
+    assert content(version) == FILES | {
+        "platewise/corrections/tvn/correction.json": "fitted",
+        "platewise/calibration.json": '{"temperature": 0.5}',
+    }
+    assert temperature_of(version) == 0.5
+    assert temperature_of(str(model)) is None
+    before = content_digest(str(model), parts)
+    (effects / "corrections/tvn/correction.json").write_text("fitted anew")
+    assert content_digest(str(model), parts) != before
+
+
+def test_a_damaged_calibration_is_named(model: Path) -> None:
+    (model / "platewise/calibration.json").write_text("{")
+    with pytest.raises(PlatewiseError, match=r"calibration\.json is damaged"):
+        temperature_of(str(model))
 
 
 def test_each_push_is_the_newest_version(model: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pipelines.local import NodeEvent, RunResult
@@ -181,6 +182,19 @@ def test_scoring_gives_what_training_gave_bit_for_bit(
     assert (scored[schema.LABEL] == schema.LABEL_UNKNOWN).all()
     report = Path(result.uri("PlateReport", "report"))
     assert {"report.html", "predictions_sites.csv"} <= {path.name for path in report.iterdir()}
+    wells = pd.read_parquet(report / "predictions_wells.parquet")
+    assert (wells["calibrated_probability"] != wells["probability"]).any()
+    assert wells["calibrated_probability"].between(0, 1).all()
+    then = pd.read_parquet(
+        Path(first.uri("BatchEffectEvaluator", "batch_effects")) / "embeddings_centring.parquet"
+    )
+    now = pd.read_parquet(report / "embeddings_centring.parquet")
+    then = then[then[schema.EXPERIMENT] == experiment]
+    assert then[schema.WELL].tolist() == now[schema.WELL].tolist()
+    np.testing.assert_allclose(
+        np.stack(now[schema.EMBEDDING]), np.stack(then[schema.EMBEDDING]), atol=1e-6
+    )
+    assert not np.allclose(np.stack(now[schema.EMBEDDING]), 0)
 
     again = run_local(create_pipeline(config, *found(training.folder)), Path(config.run.folder))
     assert {o.state for o in again.nodes.values()} == {"cached"}

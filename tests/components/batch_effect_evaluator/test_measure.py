@@ -73,10 +73,13 @@ def test_corrections_take_the_experiment_out(tmp_path: Path) -> None:
     assert from_json(found.to_json()) == found
     assert measure(profiles(), FAST, str(tmp_path / "again")).to_json() == found.to_json()
     # What was saved corrects as it did.
-    again = load_correction(tmp_path / "centring")
+    again = load_correction(tmp_path / "corrections" / "centring")
     rows = profiles()
     apart = again.apply(rows.embedding_ND, rows.names[schema.EXPERIMENT].astype(str))
     assert abs(apart[rows.names[schema.EXPERIMENT] == "A-2"].mean()) < 1e-4
+    table = pd.read_parquet(tmp_path / "embeddings_centring.parquet")
+    np.testing.assert_allclose(np.stack(table[schema.EMBEDDING]), apart, atol=1e-5)
+    assert table[schema.WELL].tolist() == rows.names[schema.WELL].tolist()
     _write_tables(found, tmp_path)
     table = pd.read_parquet(tmp_path / "metrics.parquet")
     assert set(table["correction"]) == {"none", *FAST.corrections}
@@ -87,7 +90,7 @@ def test_corrections_take_the_experiment_out(tmp_path: Path) -> None:
 def test_scored_plates_need_no_labels_and_take_the_models_corrections(tmp_path: Path) -> None:
     measure(profiles(), FAST, str(tmp_path / "fitted"))
     scored = profiles(labelled=False)
-    found = measure(scored, FAST, str(tmp_path / "own"), str(tmp_path / "fitted"))
+    found = measure(scored, FAST, str(tmp_path / "own"), str(tmp_path / "fitted/corrections"))
     assert {row.metric for row in found.result().rows} == set(LABEL_FREE)
     assert found.result("centring") is not None and not found.left_out
     bare = measure(scored, FAST, str(tmp_path / "own"))
