@@ -131,9 +131,11 @@ def _scoring(sources: ReportSources, trained: Trained | None, out_dir: Path) -> 
 
     temperature = temperature_of(model_folder(sources.model)) if sources.model else None
     written = scoring.write_scoring_outputs(seen(), out_dir, trained.classes, temperature)
+    corrected: list[str] = []
     if sources.batch_effects:
         for path in sorted(Path(sources.batch_effects).glob(embeddings_file("*"))):
             shutil.copyfile(path, out_dir / path.name)
+            corrected.append(path.name)
     table = rows.joined(reduced)
     unknown = table[table[schema.PLATE_KNOWN] == 0][schema.PLATE_ID]
     return Scoring(
@@ -142,6 +144,8 @@ def _scoring(sources: ReportSources, trained: Trained | None, out_dir: Path) -> 
         unknown_plates=tuple(sorted(set(unknown))),
         n_submission_rows=written.n_submission_rows,
         no_submission_because=written.no_submission_because,
+        temperature=temperature,
+        corrected=tuple(corrected),
     )
 
 

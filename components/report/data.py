@@ -214,6 +214,10 @@ class Scoring:
     #: Rows of ``submission.csv``, or None with the reason why there is none.
     n_submission_rows: int | None = None
     no_submission_because: str = ""
+    #: Of the probabilities, fitted when the model was trained; None where it was not.
+    temperature: float | None = None
+    #: Names of the tables of corrected embeddings beside the page.
+    corrected: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,25 @@ class _Alignment:
     turn_KK: NDArray[np.float64]
 
 
+def _notes(controls: dict[str, int], n_axes: int) -> tuple[str, ...]:
+    """What makes the alignment of some experiments a guess."""
+    none = [name for name, n in controls.items() if n < MIN_CONTROLS]
+    few = [n for n in controls.values() if MIN_CONTROLS <= n <= n_axes]
+    notes = []
+    if none:
+        notes.append(
+            f"{len(none)} of {len(controls)} experiments have fewer than {MIN_CONTROLS} controls "
+            f"and take the spread of all: {', '.join(none[:5])}" + (", ..." if none[5:] else "")
+        )
+    if few:
+        notes.append(
+            f"{len(few)} of {len(controls)} experiments have no more controls ({min(few)} at "
+            f"least) than there are axes ({n_axes}): their spread is a guess, and aligning by it "
+            "can add batch effect"
+        )
+    return tuple(notes)
+
+
 class TVN(Correction):
     """TVN as EFAAR defines it (Ando et al., 2017; Celik et al., 2024).
 
@@ -86,19 +105,13 @@ class TVN(Correction):
             raise ValueError(f"the {len(controls)} controls are all the same: nothing to align on")
         fitted = cls(mean, scale, axes[:, kept][:, ::-1], np.sqrt(values[kept])[::-1], {})
         turned = fitted._turned(embedding)
-        few = []
+        counts = {}
         for name in np.unique(experiment):
             own = turned[(experiment == name) & control]
+            counts[str(name)] = len(own)
             if len(own):
                 fitted._alignments[str(name)] = fitted._align(own)
-            if len(own) < MIN_CONTROLS:
-                few.append(str(name))
-        if few:
-            fitted.notes = (
-                f"{len(few)} of {np.unique(experiment).size} experiments have fewer than "
-                f"{MIN_CONTROLS} controls and take the spread of all: {', '.join(few[:5])}"
-                + (", ..." if len(few) > 5 else ""),
-            )
+        fitted.notes = _notes(counts, len(fitted._spread))
         return fitted
 
     def _turned(self, embedding_ND: NDArray[np.floating]) -> NDArray[np.float64]:

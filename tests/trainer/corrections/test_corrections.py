@@ -146,6 +146,14 @@ def test_tvn_names_experiments_with_too_few_controls() -> None:
     )
 
 
+def test_tvn_says_where_controls_are_fewer_than_axes() -> None:
+    assert not TVN.fit(EMBEDDING, EXPERIMENT, CONTROL).notes
+    control = CONTROL & (EXPERIMENT != "e1")
+    control[np.flatnonzero(EXPERIMENT == "e1")[:4]] = True
+    (note,) = TVN.fit(EMBEDDING, EXPERIMENT, control).notes
+    assert note.startswith("1 of 4 experiments have no more controls (4 at least) than there are")
+
+
 @pytest.mark.parametrize("name", ["centring", "tvn", "sphering"])
 def test_saved_and_read_back_it_does_the_same(name: str, tmp_path: Path) -> None:
     fitted = fit_correction(name, EMBEDDING, EXPERIMENT, CONTROL)
