@@ -11,10 +11,6 @@ import numpy as np
 from trainer.denoiser_config import DenoiserFit
 from trainer.errors import PlatewiseError
 from trainer.schema import GREY_LEVELS
-from trainer.simulation.config import SimulationConfig
-from trainer.simulation.layout import screen_rows
-from trainer.simulation.screen import simulate_site
-from trainer.simulation.textures import texture_grey
 
 _ENDINGS = (".png", ".tif", ".tiff")
 #: Pixel sizes that simulated fields are drawn from, um: from 40x objectives to 4x.
@@ -24,6 +20,12 @@ _FIELD_SIDE_PATCHES = 3
 
 def generic_pool(config: DenoiserFit, texture_share: float = 0.6) -> np.ndarray:
     """Textures and simulated fields, float32 [N, patch, patch] of ``config.pool_patches``."""
+    # Images for training on TPU leave the simulation out.
+    from trainer.simulation.config import SimulationConfig
+    from trainer.simulation.layout import screen_rows
+    from trainer.simulation.screen import simulate_site
+    from trainer.simulation.textures import texture_grey
+
     rng = np.random.default_rng([config.seed, 1])
     side_px = config.pool_patch_px
     n_textures = round(texture_share * config.pool_patches)
