@@ -35,6 +35,7 @@ from trainer.denoising_benchmark import (
     evaluate,
     gate_table,
     noisy_method,
+    pure_noise_gate,
     rxrx1_fields,
     simulated_fields,
     table,
@@ -69,6 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         if learned:
             gates = check_gates(scores, LEARNED_NAME)
+            if not args.case:
+                gates.append(pure_noise_gate(learned[0].for_case(ALL_CASES[0]), fields))
             print(f"\nGates\n{gate_table(gates)}")
             passed = all(gate.passed for gate in gates)
     _real(args, methods, cases, bool(learned))

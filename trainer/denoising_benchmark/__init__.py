@@ -27,6 +27,7 @@ from trainer.denoising_benchmark.evaluate import (
 from trainer.denoising_benchmark.fields import captured_pairs, rxrx1_fields, simulated_fields
 from trainer.denoising_benchmark.gates import GateResult, check_gates
 from trainer.denoising_benchmark.methods import classical_methods, noise_of
+from trainer.denoising_benchmark.pure_noise import pure_noise_gate
 from trainer.denoising_benchmark.summary import best_classical, gain_db, paired_bootstrap, select
 from trainer.denoising_benchmark.tables import channel_table, gate_table, table
 
@@ -55,6 +56,7 @@ __all__ = [
     "noise_of",
     "noisy_method",
     "paired_bootstrap",
+    "pure_noise_gate",
     "rxrx1_fields",
     "select",
     "simulated_fields",

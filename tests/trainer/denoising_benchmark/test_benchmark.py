@@ -214,3 +214,21 @@ def test_simulated_fields_are_held_out_wells_of_every_cell_type() -> None:
     assert cut.shape == (16, 16, 6)
     np.testing.assert_array_equal(cut, found[0].clean_HWC[8:24, 8:24])
     assert np.array_equal(cut, np.round(cut))
+
+
+def test_structure_painted_into_pure_noise_is_caught() -> None:
+    from trainer.denoising_benchmark import pure_noise_gate
+
+    rng = np.random.default_rng(5)
+    blurred = ndimage.gaussian_filter(rng.normal(size=(2, 128, 128, 3)), (0, 4, 4, 0))
+    fields = [
+        Field(str(i), (80 + 400 * image).astype(np.float32)) for i, image in enumerate(blurred)
+    ]
+    honest = pure_noise_gate(lambda noisy: noisy, fields)
+    assert honest.passed and 0 <= honest.value < 0.05
+    painting = pure_noise_gate(
+        lambda noisy: noisy + 0.5 * noisy.sum(axis=-1, keepdims=True), fields
+    )
+    assert not painting.passed and painting.value > 0.3
+    with pytest.raises(ValueError, match="no other channel"):
+        pure_noise_gate(lambda noisy: noisy, [Field("one", fields[0].clean_HWC[..., :1])])
