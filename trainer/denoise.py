@@ -25,9 +25,6 @@ from trainer.transform_graph import read_normaliser
 
 #: Smallest scale of an image's own normaliser, grey levels; keeps a constant channel finite.
 SCALE_FLOOR_GREY_LEVELS = 0.5
-#: Reflected pixels around an image that is denoised whole, so that the zeros which convolutions
-#: pad with stay outside.
-MARGIN_PX = 16
 #: The denoiser that comes with Platewise, in the form that ``python -m trainer.denoising`` writes.
 GENERIC = Path(__file__).parent / "weights" / "generic_denoiser"
 
@@ -44,9 +41,11 @@ class ImageDenoiser:
     multiple_px: int
     #: What the model was trained with; without one, mean and standard deviation.
     normalizer: NormalizerConfig | None = None
-    #: Side of a tile, px, which bounds memory and never the result; 0 where the network looks
-    #: at extremes of the whole image, which is then denoised in one piece, channel by channel.
-    tile_px: int = 0
+    #: The network looks at the extremes of the whole image (``noise_scaled``), and is told them
+    #: with every tile.
+    sees_extremes: bool = False
+    #: Side of a tile, px, which bounds memory and never the result.
+    tile_px: int = 512
     #: Channels of a site of the plates it was trained on; 0: it was trained on images alone.
     site_channels: int = 0
 
@@ -85,8 +84,7 @@ class ImageDenoiser:
         center_B11C, scale_B11C = center_BC[:, None, None], scale_BC[:, None, None]
         normalised_BHWC = (image_BHWC - center_B11C) / scale_B11C
         # One at a time: memory stays that of one image.
-        one = self._in_tiles if self.tile_px else self._whole
-        denoised_BHWC = np.stack([one(image_HWC) for image_HWC in normalised_BHWC])
+        denoised_BHWC = np.stack([self._in_tiles(image_HWC) for image_HWC in normalised_BHWC])
         denoised_BHWC = denoised_BHWC * scale_B11C + center_B11C
         return denoised_BHWC[0] if np.ndim(noisy) == 3 else denoised_BHWC
 
@@ -121,36 +119,44 @@ class ImageDenoiser:
         return image if image.ndim == 4 else image[None]
 
     @cached_property
-    def _compiled(self) -> Callable[[np.ndarray], tf.Tensor]:
+    def _compiled(self) -> Callable[..., tf.Tensor]:
         return tf.function(
             lambda image: self.network(image, training=False),
             autograph=False,
             reduce_retracing=True,
         )
 
+    def _told(self, tile: tf.Tensor, low_C: tf.Tensor, high_C: tf.Tensor) -> tf.Tensor:
+        """A tile, and beyond its margin one pixel each with the image's smallest and largest."""
+        if not self.sees_extremes:
+            return self._compiled(tile)
+        edge = self.multiple_px
+        sides = ((0, 0), (edge, edge), (edge, edge), (0, 0))
+        height, width, _ = tile.shape[1:]
+        corners = np.zeros((2, height + 2 * edge, width + 2 * edge, 1), np.float32)
+        corners[0, 0, 0] = corners[1, -1, -1] = 1
+        framed = tf.pad(tile, sides, "SYMMETRIC") * (1 - corners[0] - corners[1])
+        framed += corners[0] * low_C + corners[1] * high_C
+        return self._compiled(framed)[:, edge : edge + height, edge : edge + width]
+
     @cached_property
     def _margin_px(self) -> int:
-        return field_of_view_px(self._compiled, self.n_channels or 1, self.multiple_px)
+        n_channels = self.n_channels or 1
+        # Beyond every pixel of the probe, so that no pixel of it is an extreme.
+        far = tf.fill([n_channels], 100.0)
+        return field_of_view_px(
+            lambda image: self._told(image, -far, far), n_channels, self.multiple_px
+        )
 
     def _in_tiles(self, image_HWC: np.ndarray) -> np.ndarray:
+        low_C, high_C = image_HWC.min((0, 1)), image_HWC.max((0, 1))
         return in_tiles(
-            lambda cut: self._compiled(cut).numpy(),
+            lambda cut: self._told(cut, low_C, high_C).numpy(),
             image_HWC,
             tile_px=self.tile_px,
             margin_px=self._margin_px,
             multiple_px=self.multiple_px,
         )
-
-    def _whole(self, image_HWC: np.ndarray) -> np.ndarray:
-        height, width, n_channels = image_HWC.shape
-        after = [MARGIN_PX + -(side + 2 * MARGIN_PX) % self.multiple_px for side in (height, width)]
-        padded = np.pad(
-            image_HWC, ((MARGIN_PX, after[0]), (MARGIN_PX, after[1]), (0, 0)), mode="reflect"
-        )
-        groups = [padded] if self.n_channels else np.split(padded, n_channels, axis=-1)
-        made = [np.asarray(self._compiled(group[None])[0], np.float32) for group in groups]
-        denoised = np.concatenate(made, axis=-1)
-        return denoised[MARGIN_PX : MARGIN_PX + height, MARGIN_PX : MARGIN_PX + width]
 
 
 def own_normaliser(image_BHWC: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -176,7 +182,7 @@ def load_denoiser(model: str | os.PathLike[str], tile_px: int = 512) -> ImageDen
         What ``python -m trainer.denoising`` wrote (channel-wise, for any number of channels), an
         exported or pushed model, or the folder that training wrote.
     tile_px
-        Side of a tile, px, where the network can be applied in tiles.
+        Side of a tile, px.
 
     Raises
     ------
@@ -188,7 +194,7 @@ def load_denoiser(model: str | os.PathLike[str], tile_px: int = 512) -> ImageDen
         network, fit = read_denoiser(folder)
         config = model_config(fit)
         return ImageDenoiser(
-            network, 0, denoiser_multiple_px(config), tile_px=_tile_px(config, tile_px)
+            network, 0, denoiser_multiple_px(config), None, _sees_extremes(config), tile_px
         )
     bundle = load_bundle(folder)
     config = bundle.config.model
@@ -204,13 +210,14 @@ def load_denoiser(model: str | os.PathLike[str], tile_px: int = 512) -> ImageDen
         n_channels=0 if channelwise else config.n_channels,
         multiple_px=denoiser_multiple_px(config),
         normalizer=read_normaliser(str(transform)).config if transform.is_dir() else None,
-        tile_px=_tile_px(config, tile_px),
+        sees_extremes=_sees_extremes(config),
+        tile_px=tile_px,
         site_channels=config.n_channels,
     )
 
 
-def _tile_px(config: ModelConfig, tile_px: int) -> int:
-    return tile_px if config.denoiser_design.front == "plain" else 0
+def _sees_extremes(config: ModelConfig) -> bool:
+    return config.denoiser_design.front == "noise_scaled"
 
 
 def _of_any_channels(bundle: Bundle) -> keras.Model:

@@ -26,7 +26,8 @@ def denoiser(mode: str = "joint", n_channels: int = 2) -> ImageDenoiser:
     for variable in model.trainable_variables:
         variable.assign(variable + 0.05 * rng.normal(size=variable.shape))
     free = mode == "channelwise"
-    return ImageDenoiser(model, 0 if free else n_channels, denoiser_multiple_px(config))
+    multiple_px = denoiser_multiple_px(config)
+    return ImageDenoiser(model, 0 if free else n_channels, multiple_px, sees_extremes=True)
 
 
 @pytest.mark.parametrize("shape", [(64, 64, 2), (3, 37, 51, 2), (5, 9, 2), (1, 1, 2)])
@@ -37,6 +38,18 @@ def test_any_size_comes_back_in_its_own(mode: str, shape: tuple) -> None:
     assert denoised.shape == shape
     assert denoised.dtype == np.float32
     assert np.isfinite(denoised).all()
+
+
+@pytest.mark.parametrize("mode", ["joint", "channelwise"])
+def test_tiles_leave_no_seams_though_it_looks_at_the_whole_images_extremes(mode: str) -> None:
+    noisy = RNG.uniform(0, 255, (150, 170, 2))
+    noisy[3, 5], noisy[140, 150] = 255, 0
+    ours = denoiser(mode)
+    whole = ours(noisy)
+    tiles = dataclasses.replace(ours, tile_px=32)(noisy)
+    np.testing.assert_allclose(tiles, whole, atol=2e-3)
+    apart = np.concatenate([ours(half) for half in np.split(noisy, 2)])
+    assert np.abs(apart - whole).max() > 0.01  # or the tiles would prove nothing
 
 
 def test_channels_go_each_their_own_way() -> None:
