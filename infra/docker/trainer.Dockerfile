@@ -29,13 +29,15 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 COPY infra/docker/slim.py ./
 RUN python slim.py /opt/platewise
 
-# The simulated screens stay out: no training needs them, and they need SciPy.
+# Simulated screens, classical filters and their benchmark stay out: no training needs them, and
+# they need SciPy.
 FROM python:3.11-slim-bookworm@${PYTHON_DIGEST} AS package
 WORKDIR /src
 COPY infra/docker/slim.py ./
 COPY trainer /package/lib/python3.11/site-packages/trainer
-RUN rm -r /package/lib/python3.11/site-packages/trainer/simulation \
-    && python slim.py /package
+RUN cd /package/lib/python3.11/site-packages/trainer \
+    && rm -r simulation filters denoising_benchmark \
+    && python /src/slim.py /package
 
 FROM python:3.11-slim-bookworm@${PYTHON_DIGEST} AS trainer
 ARG SOURCE_DATE_EPOCH=0
