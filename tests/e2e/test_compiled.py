@@ -251,6 +251,7 @@ def test_scoring_by_its_containers_gives_what_training_gave(scored, finished):
         "PlateExampleGen": "run",
         "PlateTransform": "run",
         "PlatePredictor": "run",
+        "BatchEffectEvaluator": "run",
         "PlateReport": "run",
         "FinalStatus": "run",
     }
@@ -268,5 +269,6 @@ def test_scoring_by_its_containers_gives_what_training_gave(scored, finished):
         np.testing.assert_allclose(rows[name][order], theirs[name], atol=TOLERANCE)
     names = {path.name for path in Path(service.uri("PlateReport", "report")).iterdir()}
     assert {"report.html", "metrics.json", "predictions_sites.csv"} <= names
+    assert "embeddings_centring.parquet" in names
     end = service.root / "ends" / f"job-{service.n_jobs}.json"
     assert json.loads(end.read_text())["state"] == "SUCCEEDED"
