@@ -58,6 +58,11 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--float", action="store_true", help="write float32 TIFFs, neither rounded nor clipped"
     )
+    _add_model_options(parser)
+    parser.set_defaults(execute=execute)
+
+
+def _add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--statistics",
         choices=("plate", "image"),
@@ -79,7 +84,6 @@ def add_parser(commands: Any) -> None:
         help="with a model: side of the tiles, which bounds memory and changes no pixel "
         "(default: 512)",
     )
-    parser.set_defaults(execute=execute)
 
 
 def execute(args: argparse.Namespace) -> int:
