@@ -86,8 +86,8 @@ def write_scoring_outputs(
     classes
         Treatment of each column of ``probabilities``.
     temperature
-        Fitted when the model was trained: adds ``calibrated_probability``, that of the treatment
-        named at this temperature.
+        Fitted on wells when the model was trained: adds ``calibrated_probability`` to the tables
+        of wells, that of the treatment named at this temperature.
     """
     out = Path(out_dir)
     out.mkdir(parents=True, exist_ok=True)
@@ -104,8 +104,10 @@ def write_scoring_outputs(
             level = np.asarray(chunk[schema.LEVEL]).astype(str)
             for name, writer in writers.items():
                 rows = np.flatnonzero(level == name)
+                # The temperature was fitted on wells; a site's probabilities are others.
+                at = temperature if name == schema.LEVEL_WELL else None
                 if rows.size:
-                    writer.write(_table(chunk, rows, writer.identity, names, temperature))
+                    writer.write(_table(chunk, rows, writer.identity, names, at))
             submission.add(chunk, np.flatnonzero(level == schema.LEVEL_WELL))
     n_submission = submission.write(out / SUBMISSION)
     return ScoringOutputs(

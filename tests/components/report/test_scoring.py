@@ -67,6 +67,16 @@ def test_tables_hold_what_was_predicted(tmp_path):
     assert "site_id" in parquet or "n_sites" in parquet
 
 
+def test_a_temperature_of_wells_is_for_wells(tmp_path):
+    rows = chunk(1)
+    write_scoring_outputs([rows], tmp_path, CLASSES, temperature=0.5)
+    squares = rows["probabilities"][rows["level"] == "well"].astype(float) ** 2
+    expected = (squares / squares.sum(axis=1, keepdims=True)).max(axis=1)
+    wells = pd.read_csv(tmp_path / "predictions_wells.csv")
+    np.testing.assert_allclose(wells["calibrated_probability"], expected, rtol=1e-5)
+    assert "calibrated_probability" not in pd.read_csv(tmp_path / "predictions_sites.csv")
+
+
 def test_submission_is_sorted_integers_of_treatment_wells(tmp_path):
     plates = [chunk(2), chunk(1)]
     plates[0]["well_type"][:] = "positive_control"
