@@ -27,8 +27,8 @@ Cytoplasm_ and Nuclei_; where there are none, all whose name holds no word such 
 Neighbours count the row itself, as in scib-metrics. Values agree with scib-metrics and copairs."""
 
 #: Kept here, so that --help imports nothing heavy; a test compares them with the trainer's.
-CORRECTIONS = ("centring", "tvn", "sphering", "harmony")
-ON_CONTROLS = ("tvn", "sphering")
+CORRECTIONS = ("centring", "tvn", "sphering", "sphering_oas", "harmony")
+ON_CONTROLS = ("tvn", "sphering", "sphering_oas")
 METRICS = (
     "batch_probe",
     "batch_asw",
@@ -110,7 +110,7 @@ def _add_metric_options(group: argparse._ArgumentGroup) -> None:
         nargs="+",
         choices=(*CORRECTIONS, "none"),
         help=f"corrections to compare: {', '.join(CORRECTIONS)} (GPL: install harmonypy yourself) "
-        "or none (default: centring, and with --control tvn and sphering)",
+        "or none (default: centring, and with --control the next three)",
     )
     group.add_argument(
         "--metrics",

@@ -56,6 +56,7 @@ def test_one_table_before_and_after_and_the_same_as_json(
         "centring",
         "tvn",
         "sphering",
+        "sphering_oas",
     ]
     frame = _frame()
     expected = batch_effect_metrics(

@@ -14,16 +14,16 @@ from numpy.typing import ArrayLike
 from trainer.corrections.base import FITTED, GLOBAL_ONLY, OWN, Correction, read_saved
 from trainer.corrections.centring import ExperimentCentring
 from trainer.corrections.harmony import Harmony
-from trainer.corrections.sphering import Sphering
+from trainer.corrections.sphering import Sphering, SpheringOAS
 from trainer.corrections.tvn import TVN
 from trainer.errors import PlatewiseError
 
-_CORRECTIONS = (ExperimentCentring, TVN, Sphering, Harmony)
+_CORRECTIONS = (ExperimentCentring, TVN, Sphering, SpheringOAS, Harmony)
 CORRECTION_NAMES = tuple(correction.name for correction in _CORRECTIONS)
 #: Those that need nothing that is not installed.
 DEFAULT_CORRECTIONS = tuple(name for name in CORRECTION_NAMES if name != Harmony.name)
 #: Those that are fitted on controls.
-CORRECTIONS_ON_CONTROLS = (TVN.name, Sphering.name)
+CORRECTIONS_ON_CONTROLS = (TVN.name, Sphering.name, SpheringOAS.name)
 
 
 def fit_correction(
@@ -83,6 +83,7 @@ __all__ = [
     "ExperimentCentring",
     "Harmony",
     "Sphering",
+    "SpheringOAS",
     "fit_correction",
     "load_correction",
 ]

@@ -1,4 +1,4 @@
-"""Sphering on controls: after it, the controls' covariance is the identity."""
+"""Sphering on controls: after it, their covariance is the identity, or nearly so and steadier."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from trainer.corrections.base import GLOBAL_ONLY, Correction, checked, same_dime
 #: Share of the mean variance that replaces a share of the controls' own where they do not span
 #: the dimensions.
 SHRINKAGE = 0.1
+#: With fewer controls than so many for each dimension, the smallest of their variances are less
+#: than a third of the true ones (Marchenko and Pastur).
+FEW_CONTROLS = 5
 #: Eigenvalues below this share of the largest are zero but for rounding.
 _RANK_TOLERANCE = 1e-10
 
@@ -56,16 +59,30 @@ class Sphering(Correction):
         covariance = (controls - mean).T @ (controls - mean) / (len(controls) - 1)
         values, vectors = np.linalg.eigh(covariance)
         rank = int((values > _RANK_TOLERANCE * values[-1]).sum())
-        notes: tuple[str, ...] = ()
         if rank == 0:
             raise ValueError(f"the {len(controls)} controls are all the same: nothing to sphere on")
-        if rank < len(values):
-            notes = (
-                f"{len(controls)} controls span {rank} of {len(values)} dimensions: covariance "
+        share, notes = cls._shrinkage(np.maximum(values, 0), rank, len(controls))
+        values = (1 - share) * np.maximum(values, 0) + share * values.mean()
+        return cls(mean, (vectors / np.sqrt(values)) @ vectors.T, notes)
+
+    @classmethod
+    def _shrinkage(
+        cls, values_D: NDArray[np.float64], rank: int, n_controls: int
+    ) -> tuple[float, tuple[str, ...]]:
+        """Share of the mean variance, and what there is to say about it."""
+        n_dimensions = len(values_D)
+        if rank < n_dimensions:
+            return SHRINKAGE, (
+                f"{n_controls} controls span {rank} of {n_dimensions} dimensions: covariance "
                 f"shrunk by {SHRINKAGE:g} towards the mean variance, so it is not whitened exactly",
             )
-            values = (1 - SHRINKAGE) * np.maximum(values, 0) + SHRINKAGE * values.mean()
-        return cls(mean, (vectors / np.sqrt(values)) @ vectors.T, notes)
+        if n_controls < FEW_CONTROLS * n_dimensions:
+            return 0.0, (
+                f"{n_controls} controls for {n_dimensions} dimensions: whitened exactly, which "
+                "raises the directions that few controls happen not to vary in; sphering_oas is "
+                "steadier",
+            )
+        return 0.0, ()
 
     def apply(
         self, embedding_ND: ArrayLike, experiment_N: ArrayLike, control_N: ArrayLike | None = None
@@ -93,3 +110,31 @@ class Sphering(Correction):
     ) -> Sphering:
         """The correction that was saved."""
         return cls(arrays["mean"], arrays["whitening"], notes)
+
+
+class SpheringOAS(Sphering):
+    """Sphering by a covariance that is shrunk towards the mean variance as far as it is uncertain.
+
+    The share is the oracle approximating shrinkage of Chen et al., "Shrinkage algorithms for MMSE
+    covariance estimation" (IEEE TSP 58, 2010), eq. 23, as ``sklearn.covariance.oas`` has it: some
+    percent with as many controls as dimensions, next to nothing with many more. Exact whitening
+    divides by the smallest variances, which are far too small where controls are few.
+    """
+
+    name = "sphering_oas"
+
+    @classmethod
+    def _shrinkage(
+        cls, values_D: NDArray[np.float64], rank: int, n_controls: int
+    ) -> tuple[float, tuple[str, ...]]:
+        share = _oas(values_D * (n_controls - 1) / n_controls, n_controls)
+        return share, (f"covariance of {n_controls} controls shrunk by {share:.3f}",)
+
+
+def _oas(values_D: NDArray[np.float64], n_rows: int) -> float:
+    """Share (0..1) from the eigenvalues of the covariance that divides by the number of rows."""
+    mean, square = values_D.mean(), np.square(values_D).mean() / len(values_D)
+    excess = square - mean**2 / len(values_D)
+    if excess <= 0:
+        return 1.0
+    return float(min(1.0, (square + mean**2) / ((n_rows + 1) * excess)))

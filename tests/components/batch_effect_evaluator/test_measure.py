@@ -102,7 +102,7 @@ def test_a_correction_that_cannot_be_fitted_is_left_out_and_said(tmp_path: Path)
     rows = profiles()
     rows.names[schema.WELL_TYPE][:] = schema.WELL_TREATMENT
     found = measure(rows, FAST, str(tmp_path))
-    assert set(found.left_out) == {"tvn", "sphering"}
+    assert set(found.left_out) == {"tvn", "sphering", "sphering_oas"}
     assert "controls" in found.left_out["tvn"]
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.linalg import fractional_matrix_power
+from sklearn.covariance import oas
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
@@ -22,6 +23,7 @@ from trainer.corrections import (
     TVN,
     ExperimentCentring,
     Sphering,
+    SpheringOAS,
     fit_correction,
     load_correction,
 )
@@ -82,6 +84,25 @@ def test_sphering_on_few_controls_says_that_it_is_shrunk() -> None:
     shrunk = 0.9 * covariance + 0.1 * np.trace(covariance) / D * np.eye(D)
     expected = (EMBEDDING - EMBEDDING[few].mean(axis=0)) @ fractional_matrix_power(shrunk, -0.5)
     np.testing.assert_allclose(corrected, expected, rtol=1e-6, atol=1e-8)
+
+
+def test_exact_sphering_says_when_controls_are_few_for_it() -> None:
+    for n, told in ((30, 1), (80, 0)):
+        fitted = Sphering.fit(EMBEDDING, EXPERIMENT, np.arange(N) < n)
+        assert len(fitted.notes) == told
+        assert all("sphering_oas is steadier" in note for note in fitted.notes)
+
+
+@pytest.mark.parametrize("n", [6, 13, 40, 400])
+def test_shrunk_sphering_is_by_scikit_learns_covariance(n: int) -> None:
+    controls = np.arange(N) < n
+    fitted = SpheringOAS.fit(EMBEDDING, EXPERIMENT, controls)
+    covariance, share = oas(EMBEDDING[controls])
+    assert f"shrunk by {share:.3f}" in fitted.notes[0]
+    centred = EMBEDDING - EMBEDDING[controls].mean(axis=0)
+    # Ours divides by n - 1, as sphering does: the same share of a covariance n / (n - 1) larger.
+    expected = centred @ fractional_matrix_power(covariance * n / (n - 1), -0.5)
+    np.testing.assert_allclose(fitted.apply(EMBEDDING, EXPERIMENT), expected, rtol=1e-6, atol=1e-8)
 
 
 def _tvn_by_others() -> np.ndarray:
