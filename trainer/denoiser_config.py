@@ -28,6 +28,11 @@ class DenoiserDesign:
         )
 
 
+#: ``clean``: noise is added to images taken as free of it, which the network learns to give back;
+#: ``neighbours``: the images' own noise is what it learns to take away, without a clean one.
+TrainingTarget = Literal["clean", "neighbours"]
+
+
 @dataclass(frozen=True)
 class DenoiserStage:
     """Epochs in which the denoiser trains alone, before it trains with the classifier."""
@@ -40,20 +45,28 @@ class DenoiserStage:
     #: ``charbonnier``: as in the joint loss; ``log_mse``: mean over images and channels of the
     #: error's decibels, so that weak noise counts as much as strong.
     loss: Literal["charbonnier", "log_mse"] = "log_mse"
+    #: ``neighbours`` for screens whose own noise matters (:mod:`trainer.neighbour_pairs`).
+    target: TrainingTarget = "clean"
 
     def __post_init__(self) -> None:
         require(self.epochs >= 0, f"epochs must be >= 0; got {self.epochs}")
         require(self.peak_learning_rate > 0, "peak_learning_rate must be positive")
+        require(
+            self.target == "clean" or self.loss == "log_mse",
+            'target = "neighbours" needs loss = "log_mse": its targets are noisy, and only the '
+            "mean of squares is least at the clean image",
+        )
 
 
 def blind_noise() -> NoiseConfig:
     """The full range of levels, with every kind of noise alone and in company."""
     return NoiseConfig(
-        shot_share=0.85,
+        read_sigma_high_grey_levels=60.0,
+        shot_share=0.8,
         read_share=0.6,
         correlated_share=0.4,
         pedestal_share=0.4,
-        impulse_share=0.4,
+        impulse_share=0.5,
         quantise_share=0.6,
     )
 
@@ -68,6 +81,8 @@ class DenoiserFit:
         default_factory=lambda: DenoiserDesign(mode="channelwise", front="noise_scaled")
     )
     noise: NoiseConfig = field(default_factory=blind_noise)
+    #: ``neighbours``: learn from noisy images alone; ``noise`` is not used then.
+    target: TrainingTarget = "clean"
     steps: int = 2000
     minibatch_patches: int = 32
     #: Side of the squares a step sees, px, cut at random from stored patches of ``pool_patch_px``.
@@ -84,9 +99,11 @@ class DenoiserFit:
 
     def __post_init__(self) -> None:
         multiple = self.space_to_depth * 2 ** (len(self.widths) - 1)
+        multiple *= 2 if self.target == "neighbours" else 1
         require(
             self.patch_px > 0 and self.patch_px % multiple == 0,
-            f"patch_px must be a multiple of {multiple} for these widths; got {self.patch_px}",
+            f"patch_px must be a multiple of {multiple} for these widths and this target; "
+            f"got {self.patch_px}",
         )
         require(
             self.pool_patch_px >= self.patch_px,

@@ -116,13 +116,17 @@ def stage_loss(denoised_BHWC: tf.Tensor, clean_BHWC: tf.Tensor, config: Denoiser
     return log_mse_db(denoised_BHWC, clean_BHWC, floor=1e-4)
 
 
-def log_mse_db(image_BHWC: tf.Tensor, reference_BHWC: tf.Tensor, floor: float = 0.02) -> tf.Tensor:
+def log_mse_db(image_BHWC: tf.Tensor, reference_BHWC: tf.Tensor, floor: float) -> tf.Tensor:
     """Mean over images and channels of ``10 log10(mean squared error + floor)``, dB.
 
     Lower is better. Every image counts alike, whether its noise is weak or strong, where a plain
-    mean would be that of the noisiest few. Below ``floor`` (squared units of the image; 0.02 is
-    0.14 grey levels) nothing is left to gain.
+    mean would be that of the noisiest few. Below ``floor`` (squared units of the image) nothing
+    is left to gain. Pixels whose reference is NaN are left out.
     """
-    difference = tf.cast(image_BHWC, tf.float32) - tf.cast(reference_BHWC, tf.float32)
-    error_BC = tf.reduce_mean(tf.square(difference), axis=(1, 2))
+    image_BHWC = tf.cast(image_BHWC, tf.float32)
+    reference_BHWC = tf.cast(reference_BHWC, tf.float32)
+    counts_BHWC = tf.cast(tf.math.is_finite(reference_BHWC), tf.float32)
+    difference = image_BHWC - tf.where(counts_BHWC > 0.5, reference_BHWC, image_BHWC)
+    summed_BC = tf.reduce_sum(tf.square(difference), axis=(1, 2))
+    error_BC = tf.math.divide_no_nan(summed_BC, tf.reduce_sum(counts_BHWC, axis=(1, 2)))
     return tf.reduce_mean(tf.math.log(error_BC + floor)) * (10.0 / math.log(10.0))

@@ -18,6 +18,7 @@ from trainer import augment, schema
 from trainer.config import TrainerConfig
 from trainer.geometry import grey_image, shrink
 from trainer.losses import joint_loss, stage_loss
+from trainer.neighbour_pairs import neighbour_pair
 from trainer.noise import add_noise
 from trainer.normalize import normalise_image
 from trainer.representation import Representation
@@ -31,6 +32,9 @@ STAGE = "denoiser_stage"
 GRADIENT_NORM = "gradient_norm"
 #: Mean over replicas of what each host asked for when it started the step.
 ASKED = "asked"
+
+#: From grey levels and a seed to a reference and the network's input.
+_Pair = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
 class TrainStep:
@@ -146,11 +150,13 @@ class TrainStep:
         replica_id = tf.distribute.get_replica_context().replica_id_in_sync_group
         seeds = self._seeds(step, replica_id)
         size_px = self._config.model.image_size_px
-        clean_BHWC, noisy_BHWC, _ = self.prepare(element, seeds, size_px)
+        stage = self._config.denoiser_stage
+        pair = neighbour_pair if stage.target == "neighbours" else None
+        clean_BHWC, noisy_BHWC, _ = self.prepare(element, seeds, size_px, pair)
         denoiser = self._model.get_layer("denoiser")
         with tf.GradientTape() as tape:
             denoised_BHWC = denoiser(noisy_BHWC, training=True)
-            loss = stage_loss(denoised_BHWC, clean_BHWC, self._config.denoiser_stage)
+            loss = stage_loss(denoised_BHWC, clean_BHWC, stage)
         norm = self._update(tape, loss, list(denoiser.trainable_variables))
         scalars = {LOSS: loss, STAGE: loss, GRADIENT_NORM: norm}
         return scalars if asked is None else scalars | {ASKED: asked}
@@ -170,10 +176,15 @@ class TrainStep:
         return norm
 
     def prepare(
-        self, element: dict[str, tf.Tensor], seeds: list[tf.Tensor], size_px: int
+        self,
+        element: dict[str, tf.Tensor],
+        seeds: list[tf.Tensor],
+        size_px: int,
+        pair: _Pair | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """From stored pixels to the clean and noisy image (normalised) and their targets.
 
+        ``pair`` makes the two, in grey levels; None: the image as it is, and noise added to it.
         Targets are [B, K], and [B, K + E] where a term asks for the experiment: what mixes
         images mixes both. Control sites have none.
         """
@@ -182,7 +193,10 @@ class TrainStep:
         raw_BHWC = augment.random_crop(raw_BHWC, config.model.image_size_px, seeds[0])
         raw_BHWC = shrink(raw_BHWC, size_px)
         raw_BHWC = augment.geometric(raw_BHWC, config.augment, seeds[1])
-        noisy_BHWC = add_noise(raw_BHWC, config.noise, seeds[2])
+        if pair is None:
+            noisy_BHWC = add_noise(raw_BHWC, config.noise, seeds[2])
+        else:
+            raw_BHWC, noisy_BHWC = pair(raw_BHWC, seeds[2])
         center_BC, scale_BC = element[schema.CENTER], element[schema.SCALE]
         clean_BHWC = normalise_image(raw_BHWC, center_BC, scale_BC)
         noisy_BHWC = normalise_image(noisy_BHWC, center_BC, scale_BC)

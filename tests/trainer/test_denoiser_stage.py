@@ -71,6 +71,27 @@ def test_the_stage_leaves_the_classifier_alone(toy_screen, tmp_path) -> None:
         assert all(equal) if same else not any(equal[:2])
 
 
+def test_a_stage_learns_from_noisy_images(toy_screen, tmp_path) -> None:
+    stage = {"epochs": 2, "target": "neighbours"}
+    history = run(toy_screen, tmp_path, **STAGED | {"denoiser_stage": stage}).trained.history
+    assert np.isfinite([epoch["loss"] for epoch in history]).all()
+    assert history[1]["denoiser_stage"] < history[0]["denoiser_stage"]
+
+
+def test_noisy_targets_need_squares(toy_screen) -> None:
+    stage = {"epochs": 1, "target": "neighbours", "loss": "charbonnier"}
+    with pytest.raises(ConfigError, match="log_mse"):
+        toy_screen.config(denoiser_stage=stage)
+
+
+def test_pairs_of_neighbours_need_a_size_that_halves(toy_screen) -> None:
+    stage = {"epochs": 1, "target": "neighbours"}
+    with pytest.raises(ConfigError, match="multiple of 16"):
+        toy_screen.config(
+            denoiser_stage=stage, model={"image_size_px": 24, "denoiser_widths": [8, 12, 16]}
+        )
+
+
 def test_a_diverging_stage_stops(toy_screen, tmp_path) -> None:
     wild = {"epochs": 1, "peak_learning_rate": 1e30}
     with pytest.raises(TrainingDiverged, match="denoiser_stage"):

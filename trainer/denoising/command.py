@@ -14,7 +14,9 @@ from trainer.errors import PlatewiseError
 from trainer.strict import ConfigError, build, to_mapping
 
 _EPILOG = """\
-Without --images it trains on textures and simulated fields. A killed run goes on from
+Without --images it trains on textures and simulated fields. Images are taken as free of noise;
+with --set target=neighbours they are noisy themselves, and their own noise is what it learns to
+take away. A killed run goes on from
 --checkpoints when the same command is given again. Load the result with
 trainer.denoise.load_denoiser(DIR).
 """
@@ -28,6 +30,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog=_EPILOG,
     )
     parser.add_argument("--images", metavar="DIR", help="8-bit grey PNG and TIFF files below it")
+    parser.add_argument(
+        "--start",
+        metavar="DIR",
+        help="go on from this denoiser; generic: the one that ships",
+    )
     parser.add_argument("--out", required=True, metavar="DIR", help="receives the denoiser")
     parser.add_argument("--checkpoints", metavar="DIR", help="default: OUT/checkpoints")
     parser.add_argument(
@@ -40,13 +47,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
-        config = build(DenoiserFit, _overrides(args.set))
+        start, base = _start(args.start) if args.start else ([], DenoiserFit())
+        config = build(DenoiserFit, _overrides(args.set, base))
         from trainer.denoising.fit import fit
         from trainer.denoising.pool import folder_pool, generic_pool
         from trainer.denoising.saved import write_denoiser
 
+        if config.target == "neighbours" and not args.images:
+            raise ConfigError("target=neighbours learns from noisy images: give --images DIR")
         pool_NHW = folder_pool(args.images, config) if args.images else generic_pool(config)
-        model = fit(pool_NHW, config, args.checkpoints or f"{args.out}/checkpoints", _tell)
+        checkpoints = args.checkpoints or f"{args.out}/checkpoints"
+        model = fit(pool_NHW, config, checkpoints, _tell, start)
         source = "images of a folder" if args.images else "textures and simulated fields"
         notes = {"source": source, "patches": len(pool_NHW), "command": _command(args)}
         write_denoiser(args.out, config, model, notes)
@@ -56,8 +67,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _overrides(assignments: Sequence[str]) -> dict[str, Any]:
-    plain: dict[str, Any] = to_mapping(DenoiserFit())
+def _start(folder: str) -> tuple[list[Any], DenoiserFit]:
+    """Weights to go on from, and the defaults with their architecture."""
+    from trainer.denoise import GENERIC
+    from trainer.denoising.saved import read_denoiser
+
+    model, fit = read_denoiser(str(GENERIC) if folder == "generic" else folder)
+    base = DenoiserFit(widths=fit.widths, space_to_depth=fit.space_to_depth, design=fit.design)
+    return model.get_weights(), base
+
+
+def _overrides(assignments: Sequence[str], base: DenoiserFit) -> dict[str, Any]:
+    plain: dict[str, Any] = to_mapping(base)
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals:
@@ -76,8 +97,9 @@ def _overrides(assignments: Sequence[str]) -> dict[str, Any]:
 def _command(args: argparse.Namespace) -> str:
     """What to type for the same again; folders are left out, they differ by machine."""
     images = " --images DIR" if args.images else ""
+    start = {None: "", "generic": " --start generic"}.get(args.start, " --start DIR")
     changes = "".join(f" --set {assignment}" for assignment in args.set)
-    return f"python -m trainer.denoising{images} --out DIR{changes}"
+    return f"python -m trainer.denoising{images}{start} --out DIR{changes}"
 
 
 def _tell(step: int, n_steps: int, loss_db: float, seconds_left: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -17,6 +17,7 @@ from trainer.denoising.saved import network
 from trainer.errors import PlatewiseError
 from trainer.losses import log_mse_db
 from trainer.models import initial_draws
+from trainer.neighbour_pairs import neighbour_pair
 from trainer.noise import MAX_GREY_LEVEL, add_noise
 from trainer.schedule import build_optimizer
 from trainer.strict import digest, to_mapping
@@ -29,11 +30,18 @@ _CLIP_NORM = 20.0
 _SCALE_LOG_SD, _CENTER_SD = 0.4, 0.3
 _SCALE_FLOOR_GREY_LEVELS = 0.5
 
+#: Squared error below which nothing is left to gain: 0.06 grey levels.
+_LEAST_ERROR = 0.004
+
 Tell = Callable[[int, int, float, float], None]
 
 
 def fit(
-    pool_NHW: np.ndarray, config: DenoiserFit, checkpoint_root: str, tell: Tell | None = None
+    pool_NHW: np.ndarray,
+    config: DenoiserFit,
+    checkpoint_root: str,
+    tell: Tell | None = None,
+    start_weights: Sequence[np.ndarray] = (),
 ) -> keras.Model:
     """Train a network on a pool of patches.
 
@@ -45,18 +53,23 @@ def fit(
         Checkpoints go into a folder inside it that is named by patches and configuration.
     tell
         Called every 50 steps with steps done, steps in all, mean loss (dB) and seconds left.
+    start_weights
+        Of a network of the same configuration, to go on from; empty: from scratch.
 
     Raises
     ------
     PlatewiseError
-        The loss is no longer finite.
+        The loss is no longer finite, or the weights are of another network.
     """
     with initial_draws(config.seed + 1):
         model = network(config)
+        if start_weights:
+            _start_from(model, start_weights)
         optimizer = build_optimizer(_optimizer(config), config.steps)
         optimizer.build(model.trainable_variables)
     variables: list[Any] = [v.value for v in [*model.variables, *optimizer.variables]]
-    name = digest(to_mapping(config), float(pool_NHW.sum(dtype=np.float64)), pool_NHW.shape)
+    sums = [float(part.sum(dtype=np.float64)) for part in (pool_NHW, *start_weights)]
+    name = digest(to_mapping(config), sums, pool_NHW.shape)
     checkpoints = Checkpoints(
         f"{checkpoint_root.rstrip('/')}/{name}", variables, every_s=config.checkpoint_every_s
     )
@@ -77,6 +90,16 @@ def fit(
             tell(i + 1, config.steps, float(np.mean(losses)), per_step_s * (config.steps - i - 1))
             losses = []
     return model
+
+
+def _start_from(model: keras.Model, weights: Sequence[np.ndarray]) -> None:
+    ours, theirs = ([tuple(w.shape) for w in part] for part in (model.weights, weights))
+    if ours != theirs:
+        raise PlatewiseError(
+            "the denoiser to start from has another architecture; set widths, space_to_depth and "
+            "design as in its denoiser.json"
+        )
+    model.set_weights(weights)
 
 
 def _optimizer(config: DenoiserFit) -> OptimizerConfig:
@@ -100,7 +123,7 @@ def _compiled_step(
         )
         patch_BHWC = _patches(pool_NHW, config, seeds[0])
         with tf.GradientTape() as tape:
-            loss = _clean_loss(model, patch_BHWC, config, seeds)
+            loss = _loss(model, patch_BHWC, config, seeds)
         gradients = tape.gradient(loss, model.trainable_variables)
         gradients, _ = tf.clip_by_global_norm(gradients, _CLIP_NORM)
         optimizer.apply(gradients, model.trainable_variables)
@@ -110,9 +133,13 @@ def _compiled_step(
 
 
 def _patches(pool_NHW: tf.Tensor, config: DenoiserFit, seed: tf.Tensor) -> tf.Tensor:
-    """Randomly cut, mirrored, turned and brightened, [B, patch, patch, 1]."""
+    """Randomly cut, mirrored, turned and brightened, [B, patch, patch, 1].
+
+    Half of the clean ones are rounded to grey levels, for so are the images that are to be kept as
+    they are where they have no noise.
+    """
     n, side = config.minibatch_patches, config.patch_px
-    seeds = tf.random.experimental.stateless_split(seed, 4)
+    seeds = tf.random.experimental.stateless_split(seed, 5)
     chosen = tf.random.stateless_uniform((n,), seeds[0], 0, pool_NHW.shape[0], tf.int32)
     spare = pool_NHW.shape[1] - side + 1
     corner = tf.random.stateless_uniform((2,), seeds[1], 0, spare, tf.int32)
@@ -126,6 +153,9 @@ def _patches(pool_NHW: tf.Tensor, config: DenoiserFit, seed: tf.Tensor) -> tf.Te
         (n, 1, 1), seeds[3], config.log_gain_low, config.log_gain_high
     )
     patch_BHW = tf.clip_by_value(patch_BHW * tf.exp(gain), 0.0, MAX_GREY_LEVEL)
+    if config.target == "clean":
+        rounded = tf.random.stateless_uniform((n, 1, 1), seeds[4]) < 0.5
+        patch_BHW = tf.where(rounded, tf.round(patch_BHW), patch_BHW)
     return tf.ensure_shape(patch_BHW[..., None], (n, side, side, 1))
 
 
@@ -139,8 +169,12 @@ def _denoise(model: keras.Model, noisy_BHWC: tf.Tensor, seed: tf.Tensor) -> tf.T
     return model((noisy_BHWC - center) / scale, training=True) * scale + center
 
 
-def _clean_loss(
+def _loss(
     model: keras.Model, patch_BHWC: tf.Tensor, config: DenoiserFit, seeds: tf.Tensor
 ) -> tf.Tensor:
-    noisy_BHWC = add_noise(patch_BHWC, config.noise, seeds[1])
-    return log_mse_db(_denoise(model, noisy_BHWC, seeds[2]), patch_BHWC)
+    if config.target == "neighbours":
+        target_BHWC, noisy_BHWC = neighbour_pair(patch_BHWC, seeds[1])
+    else:
+        target_BHWC, noisy_BHWC = patch_BHWC, add_noise(patch_BHWC, config.noise, seeds[1])
+    denoised_BHWC = _denoise(model, noisy_BHWC, seeds[2])
+    return log_mse_db(denoised_BHWC, target_BHWC, floor=_LEAST_ERROR)

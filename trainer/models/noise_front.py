@@ -21,6 +21,14 @@ _NOISE_FLOOR = 1e-3
 _TRUST_GAIN = 4.0
 _FILL_SIGMA_PX = 0.8
 _FILL_RADIUS_PX = 3
+#: How often what a fill leaves of its neighbours is filled again: each time, a fill is true to
+#: two more orders of the image. Two more times gain 0.1 dB.
+_FILL_AGAIN = 3
+#: Weight of the mended pixels' details beside those of untouched ones, which may be few.
+_MENDED_WEIGHT = 0.02
+#: Noise levels, in steps between an image's grey levels, from what may be rounding alone, which
+#: makes 0.29 and which nobody can undo, to what is surely more.
+_STEPS_LOW, _STEPS_HIGH = 0.3, 0.7
 
 
 @keras.saving.register_keras_serializable(package="platewise")
@@ -28,7 +36,7 @@ class NoiseFront(keras.layers.Layer):
     """Image [B, H, W, C] -> dict of what the network and its output need, all [B, H, W, C].
 
     ``features``
-        [B, H, W, 5C] for the network, all of order 1.
+        [B, H, W, 6C] for the network, all of order 1.
     ``repair``
         What to add to a likely impulse to make it the mean of its unsuspicious neighbours; 0
         everywhere else.
@@ -38,25 +46,21 @@ class NoiseFront(keras.layers.Layer):
     A pixel that equals the smallest or largest of its channel is suspected: salt and pepper
     stand there, but clipped background and saturated light too, so the network decides. The
     noise level is the root mean square of the finest diagonal detail (a 2 x 2 Haar wavelet),
-    which white noise passes with its own standard deviation and smooth images do not pass.
+    which white noise passes with its own standard deviation and smooth images do not pass; of
+    blocks without a suspected pixel, so that impulses alone are no noise. Where it is no more
+    than rounding to the image's grey levels makes, the network is told: such an image is to be
+    left alone, unless its grey levels are single photons.
     """
 
     def call(self, image_BHWC: tf.Tensor) -> dict[str, tf.Tensor]:
         image_BHWC = tf.cast(image_BHWC, tf.float32)
+        pepper_BHWC, salt_BHWC, tolerance_B11C = _extremes(image_BHWC)
         low_B11C = tf.reduce_min(image_BHWC, (1, 2), keepdims=True)
-        high_B11C = tf.reduce_max(image_BHWC, (1, 2), keepdims=True)
-        tolerance_B11C = _EXTREME_TOLERANCE * (high_B11C - low_B11C)
-        pepper_BHWC = tf.cast(image_BHWC <= low_B11C + tolerance_B11C, tf.float32)
-        salt_BHWC = tf.cast(image_BHWC >= high_B11C - tolerance_B11C, tf.float32)
         keep_BHWC = (1.0 - pepper_BHWC) * (1.0 - salt_BHWC)
-        weight_BHWC = _gaussian(keep_BHWC)
-        mean_BHWC = tf.math.divide_no_nan(_gaussian(keep_BHWC * image_BHWC), weight_BHWC)
-        # Without a neighbour to go by, as inside saturated areas, a pixel stays.
-        fill_BHWC = tf.where(weight_BHWC > 1e-4, mean_BHWC, image_BHWC)
-        repair_BHWC = (1.0 - keep_BHWC) * (fill_BHWC - image_BHWC)
+        repair_BHWC = (1.0 - keep_BHWC) * (fill(image_BHWC, keep_BHWC) - image_BHWC)
         filled_BHWC = image_BHWC + repair_BHWC
-        noise_BHWC = _noise_level(filled_BHWC)
-        local_BHWC = _box_mean(filled_BHWC)
+        noise_BHWC = noise_level(filled_BHWC, keep_BHWC)
+        local_BHWC = box_mean(filled_BHWC)
         features = [
             # arcsinh: linear in small differences, logarithmic in large ones.
             tf.asinh((filled_BHWC - local_BHWC) / noise_BHWC),
@@ -64,6 +68,7 @@ class NoiseFront(keras.layers.Layer):
             tf.asinh(local_BHWC),
             pepper_BHWC,
             salt_BHWC,
+            _beyond_rounding(noise_BHWC, image_BHWC, tolerance_B11C),
         ]
         return {
             "features": tf.concat(features, -1),
@@ -74,7 +79,7 @@ class NoiseFront(keras.layers.Layer):
     def compute_output_shape(self, input_shape: tuple) -> dict[str, tuple]:
         *outer, channels = input_shape
         return {
-            "features": (*outer, None if channels is None else 5 * channels),
+            "features": (*outer, None if channels is None else 6 * channels),
             "repair": input_shape,
             "noise": input_shape,
         }
@@ -99,15 +104,68 @@ class AnswerInNoiseUnits(keras.layers.Layer):
         return input_shape[0]
 
 
-def _noise_level(image_BHWC: tf.Tensor) -> tf.Tensor:
-    padded = tf.pad(image_BHWC, ((0, 0), (0, 1), (0, 1), (0, 0)), "REFLECT")
+def _extremes(image_BHWC: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Which pixels stand at the smallest and largest value, and within what tolerance."""
+    low_B11C = tf.reduce_min(image_BHWC, (1, 2), keepdims=True)
+    high_B11C = tf.reduce_max(image_BHWC, (1, 2), keepdims=True)
+    tolerance_B11C = _EXTREME_TOLERANCE * (high_B11C - low_B11C)
+    pepper_BHWC = tf.cast(image_BHWC <= low_B11C + tolerance_B11C, tf.float32)
+    salt_BHWC = tf.cast(image_BHWC >= high_B11C - tolerance_B11C, tf.float32)
+    return pepper_BHWC, salt_BHWC, tolerance_B11C
+
+
+def fill(image_BHWC: tf.Tensor, keep_BHWC: tf.Tensor) -> tf.Tensor:
+    """Each pixel from the kept ones around it: normalised convolution (Knutsson and Westin, 1993).
+
+    What the fill misses at kept pixels is filled and added in turn (Tukey's twicing), which
+    bends it with the image: 4 to 5 dB on impulses of 2 to 30 %.
+    """
+    weight_BHWC = _gaussian(keep_BHWC)
+    filled_BHWC, left_BHWC = tf.zeros_like(image_BHWC), image_BHWC
+    for _ in range(1 + _FILL_AGAIN):
+        mean_BHWC = tf.math.divide_no_nan(_gaussian(keep_BHWC * left_BHWC), weight_BHWC)
+        filled_BHWC += mean_BHWC
+        left_BHWC -= mean_BHWC
+    # Without a neighbour to go by, as inside saturated areas, a pixel stays.
+    return tf.where(weight_BHWC > 1e-4, filled_BHWC, image_BHWC)
+
+
+def noise_level(filled_BHWC: tf.Tensor, keep_BHWC: tf.Tensor) -> tf.Tensor:
+    sides = ((0, 0), (0, 1), (0, 1), (0, 0))
+    padded = tf.pad(filled_BHWC, sides, "REFLECT")
     rows = padded[:, 1:] - padded[:, :-1]
-    detail_BHWC = (rows[:, :, 1:] - rows[:, :, :-1]) / 2.0
-    return tf.sqrt(_box_mean(tf.square(detail_BHWC)) + _NOISE_FLOOR**2)
+    square_BHWC = tf.square((rows[:, :, 1:] - rows[:, :, :-1]) / 2.0)
+    kept = tf.pad(keep_BHWC, sides, "REFLECT")
+    kept = kept[:, 1:] * kept[:, :-1]
+    weight_BHWC = kept[:, :, 1:] * kept[:, :, :-1] + _MENDED_WEIGHT
+    mean_square_BHWC = box_mean(weight_BHWC * square_BHWC) / box_mean(weight_BHWC)
+    return tf.sqrt(mean_square_BHWC + _NOISE_FLOOR**2)
 
 
-def _box_mean(image_BHWC: tf.Tensor) -> tf.Tensor:
-    """Mean over the noise window, the image mirrored at its edges.
+def _beyond_rounding(
+    noise_BHWC: tf.Tensor, image_BHWC: tf.Tensor, tolerance_B11C: tf.Tensor
+) -> tf.Tensor:
+    """0 where the noise is that of rounding, 1 where it is well above: smooth in between.
+
+    A grey level is the smallest difference of two neighbours that are not alike; an image that
+    was never rounded has next to none.
+    """
+    gap = tf.abs(image_BHWC[:, :, 1:] - image_BHWC[:, :, :-1])
+    gap = tf.where(gap > tolerance_B11C, gap, image_BHWC.dtype.max)
+    steps_BHWC = noise_BHWC / tf.reduce_min(gap, (1, 2), keepdims=True)
+    share_BHWC = (steps_BHWC - _STEPS_LOW) / (_STEPS_HIGH - _STEPS_LOW)
+    share_BHWC = tf.clip_by_value(share_BHWC, 0.0, 1.0)
+    return tf.square(share_BHWC) * (3.0 - 2.0 * share_BHWC)
+
+
+def unsuspected(image_BHWC: tf.Tensor) -> tf.Tensor:
+    """1 where a pixel is neither at its channel's smallest nor at its largest value, else 0."""
+    pepper_BHWC, salt_BHWC, _ = _extremes(image_BHWC)
+    return (1.0 - pepper_BHWC) * (1.0 - salt_BHWC)
+
+
+def box_mean(image_BHWC: tf.Tensor) -> tf.Tensor:
+    """Mean over the noise window (15 px a side), the image mirrored at its edges.
 
     Sums of 2, 4 and 8 neighbours make up the 15: a pooling op takes 40 times as long on a CPU,
     longer than the whole network.

@@ -12,7 +12,7 @@ import pytest
 from scipy import ndimage
 
 from trainer.config import NoiseConfig
-from trainer.denoise import load_denoiser
+from trainer.denoise import GENERIC, load_denoiser
 from trainer.denoiser_config import DenoiserFit
 from trainer.denoising.command import main
 from trainer.denoising.fit import fit
@@ -73,6 +73,39 @@ def test_it_learns_to_denoise_what_it_has_not_seen(tmp_path) -> None:
     denoised = load_denoiser(tmp_path / "out")(noisy)
     gain_db = 10 * np.log10(np.square(noisy - clean).mean() / np.square(denoised - clean).mean())
     assert gain_db > 6
+
+
+@pytest.mark.slow
+def test_it_learns_from_noisy_images_alone(tmp_path) -> None:
+    rng = np.random.default_rng(3)
+    pool = smooth(16, 40)
+    pool = (pool + 20 * rng.normal(size=pool.shape)).astype(np.float32)
+    config = dataclasses.replace(SMALL, steps=300, target="neighbours", log_gain_low=0.0)
+    config = dataclasses.replace(config, log_gain_high=0.0)
+    write_denoiser(str(tmp_path / "out"), config, fit(pool, config, str(tmp_path)), {})
+    clean = smooth(1, 96, seed=9)[0, ..., None]
+    noisy = clean + 20 * rng.normal(size=clean.shape)
+    denoised = load_denoiser(tmp_path / "out")(noisy)
+    gain_db = 10 * np.log10(np.square(noisy - clean).mean() / np.square(denoised - clean).mean())
+    assert gain_db > 5
+
+
+def test_it_goes_on_from_another_denoiser(tmp_path) -> None:
+    for i, image in enumerate(smooth(3, 48)):
+        (tmp_path / "images").mkdir(exist_ok=True)
+        content = imagecodecs.tiff_encode(image.astype(np.uint8))
+        (tmp_path / "images" / f"{i}.tif").write_bytes(content)
+    still = ["steps=1", "peak_learning_rate=1e-30", "patch_px=32", "pool_patch_px=32"]
+    words = [word for setting in still for word in ("--set", setting)]
+    images = ["--images", str(tmp_path / "images"), "--set", "target=neighbours"]
+    assert main([*images, "--start", "generic", "--out", str(tmp_path / "out"), *words]) == 0
+    generic, tuned = (read_denoiser(str(f))[0] for f in (GENERIC, tmp_path / "out"))
+    for a, b in zip(generic.get_weights(), tuned.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-3, atol=1e-4)
+    with pytest.raises(SystemExit):
+        main([*images, "--start", "generic", "--out", "x", *words, "--set", "widths=[8, 12]"])
+    with pytest.raises(SystemExit):  # there is nothing noisy to learn from
+        main(["--out", "x", "--set", "target=neighbours"])
 
 
 def test_the_command_trains_on_a_folder(tmp_path, capsys) -> None:

@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 
 from trainer.models.blocks import FoldChannels, UnfoldChannels
-from trainer.models.noise_front import AnswerInNoiseUnits, NoiseFront, _box_mean
+from trainer.models.noise_front import AnswerInNoiseUnits, NoiseFront, box_mean
 
 RNG = np.random.default_rng(6)
 
@@ -20,7 +20,7 @@ def smooth(side_px: int = 96, n_channels: int = 2) -> np.ndarray:
 def test_the_window_mean_is_scipys() -> None:
     image = RNG.normal(size=(2, 24, 40, 3)).astype(np.float32)
     expected = ndimage.uniform_filter(image, (1, 15, 15, 1), mode="reflect")
-    np.testing.assert_allclose(_box_mean(image), expected, atol=1e-5)
+    np.testing.assert_allclose(box_mean(image), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("sigma", [0.1, 1.0, 4.0])
@@ -45,6 +45,53 @@ def test_impulses_are_repaired_from_their_neighbours_and_nothing_else_is() -> No
     assert (repair[~struck] == 0).all()
     error = (noisy + repair - image)[struck]
     assert np.sqrt(np.square(error).mean()) < 0.1 * image.std()
+
+
+def _struck(image: np.ndarray, share: float) -> np.ndarray:
+    salt = RNG.random(image.shape) < 0.5
+    impulses = np.where(salt, 50.0, -50.0)
+    return np.where(RNG.random(image.shape) < share, impulses, image).astype(np.float32)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.3])
+def test_impulses_alone_are_no_noise(share: float) -> None:
+    image = smooth()
+    noise = NoiseFront()(_struck(image, share))["noise"].numpy()
+    assert noise.mean() < 0.03 * image.std()
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3])
+def test_impulses_do_not_change_the_noise_level_of_the_rest(share: float) -> None:
+    image = smooth() + RNG.normal(size=(2, 96, 96, 2)).astype(np.float32)
+    noise = NoiseFront()(_struck(image, share))["noise"].numpy()
+    assert noise.mean() == pytest.approx(1.0, rel=0.05)
+
+
+def test_a_fill_bends_with_the_image() -> None:
+    """A paraboloid, of which a mean of neighbours is off by half its curvature times variance."""
+    y, x = np.mgrid[-16:16, -16:16].astype(np.float32) / 4
+    image = (x**2 + 0.5 * y**2 + x * y)[None, ..., None]
+    noisy = image.copy()
+    inside = np.zeros(image.shape, bool)
+    inside[:, 10:22:3, 10:22:3] = True
+    noisy[inside] = 100.0
+    repaired = noisy + NoiseFront()(noisy)["repair"].numpy()
+    plain_error = 0.8**2 * (2 + 1) / 2 / 16
+    assert np.abs(repaired - image)[inside].max() < 0.15 * plain_error
+
+
+def test_rounding_is_no_noise_but_a_grey_level_of_it_is() -> None:
+    grey = 20 + 4 * smooth(side_px=192)
+    noisy = grey + RNG.normal(size=grey.shape)
+
+    def beyond(image: np.ndarray) -> np.ndarray:
+        features = NoiseFront()(((image - 20) / 7).astype(np.float32))["features"].numpy()
+        return features[..., -2:]
+
+    assert beyond(np.round(grey)).mean() < 0.05
+    assert beyond(np.round(noisy)).min() == 1
+    # Never rounded: it has less noise than rounding makes, and that counts.
+    assert beyond(grey + 0.1 * RNG.normal(size=grey.shape)).min() == 1
 
 
 def test_gain_and_offset_change_neither_flags_nor_noise_units() -> None:
