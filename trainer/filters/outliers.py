@@ -9,7 +9,9 @@ apart, because duplicates would have infinite density.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -23,6 +25,7 @@ _N = WINDOW_PX**2
 FLOOR_GREY_LEVELS = 1.0
 #: Windows worked on at once: their arrays stay in the second-level cache.
 _CHUNK = 8192
+_THREADS = min(8, os.cpu_count() or 1)
 _ROOT_TWO_PI = float(np.sqrt(2 * np.pi))
 
 #: From sorted windows [N, X], positions [X] and run starts [N, X] to factors [X].
@@ -181,7 +184,8 @@ def _over_windows(
         row, column = (index.ravel() for index in np.indices(image_HW.shape))
     else:
         row, column = np.nonzero(wanted_HW)
-    for begin in range(0, row.size, _CHUNK):
+
+    def chunk(begin: int) -> None:
         y, x = row[begin : begin + _CHUNK], column[begin : begin + _CHUNK]
         sorted_NX = np.ascontiguousarray(windows[y, x].reshape(y.size, _N).T)
         center_X = sorted_NX[_N // 2].copy()
@@ -189,6 +193,10 @@ def _over_windows(
         place_X = (sorted_NX < center_X).sum(axis=0)
         start_NX, distance_NX = _runs(sorted_NX, neighbours)
         factor_HW[y, x] = factor(sorted_NX, place_X, start_NX, distance_NX)
+
+    # NumPy lets go of the interpreter in whole-row operations, so threads share the cores.
+    with ThreadPoolExecutor(_THREADS) as threads:
+        list(threads.map(chunk, range(0, row.size, _CHUNK)))
     return factor_HW
 
 
