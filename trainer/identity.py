@@ -43,6 +43,7 @@ _CODE = (
     "losses.py",
     "margin.py",
     "models/*.py",
+    "neighbour_pairs.py",
     "noise.py",
     "normalize.py",
     "progressive.py",

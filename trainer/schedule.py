@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from typing import Any
 
@@ -48,41 +47,12 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         return {"config": self.config, "n_steps": self.n_steps}
 
 
-class TwoStages(keras.optimizers.schedules.LearningRateSchedule):
-    """One schedule up to a step, and another, which starts anew, from there on."""
-
-    def __init__(self, first: WarmupCosine, second: WarmupCosine) -> None:
-        self.first, self.second = first, second
-
-    def __call__(self, step: Any) -> tf.Tensor:
-        """Learning rate of ``step`` (0 is the first), float32 scalar."""
-        step = tf.cast(step, tf.float32)
-        later = tf.maximum(step - self.first.n_steps, 0.0)
-        return tf.where(step < self.first.n_steps, self.first(step), self.second(later))
-
-    def get_config(self) -> dict[str, Any]:
-        """Arguments of the constructor."""
-        return {"first": self.first, "second": self.second}
-
-
-def build_optimizer(
-    config: OptimizerConfig, n_steps: int, stage_steps: int = 0, stage_peak: float = 0.0
-) -> keras.optimizers.Optimizer:
+def build_optimizer(config: OptimizerConfig, n_steps: int) -> keras.optimizers.Optimizer:
     """AdamW under :class:`WarmupCosine`; biases and normalisation layers do not decay.
 
     Gradients are clipped in the training step, after they were averaged over replicas.
-
-    Parameters
-    ----------
-    n_steps
-        Of the joint stage.
-    stage_steps, stage_peak
-        Steps of a stage before it, with a schedule of its own, and its peak learning rate.
     """
     schedule = WarmupCosine(config, n_steps)
-    if stage_steps:
-        peak = dataclasses.replace(config, peak_learning_rate=stage_peak)
-        schedule = TwoStages(WarmupCosine(peak, stage_steps), schedule)
     optimizer = keras.optimizers.AdamW(learning_rate=schedule, weight_decay=config.weight_decay)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer

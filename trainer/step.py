@@ -8,6 +8,7 @@ run repeats what the killed one would have done. Shapes are static.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -37,6 +38,19 @@ ASKED = "asked"
 _Pair = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
+@dataclass(frozen=True)
+class StageBefore:
+    """The steps in which the denoiser trains alone, before the joint ones.
+
+    Their optimizer is their own. Adam makes up for averages that start at zero by the number of
+    its steps: one that had counted these would move the classifier, at its first steps, six times
+    as far as its learning rate says.
+    """
+
+    n_steps: int
+    optimizer: keras.optimizers.Optimizer
+
+
 class TrainStep:
     """Compiled step of a model under a strategy.
 
@@ -55,8 +69,8 @@ class TrainStep:
         K.
     representation
         What the configuration adds: heads, control sites in the minibatch, image sizes, averages.
-    stage_steps
-        Steps before this one train the denoiser alone.
+    before
+        Steps in which the denoiser trains alone come first; None: joint from the start.
     """
 
     def __init__(
@@ -67,12 +81,13 @@ class TrainStep:
         config: TrainerConfig,
         n_classes: int,
         representation: Representation | None = None,
-        stage_steps: int = 0,
+        before: StageBefore | None = None,
     ) -> None:
         self._strategy, self._model, self._optimizer = strategy, model, optimizer
         self._config, self._n_classes = config, n_classes
         self._added = representation or Representation(config)
-        self._stage_steps = stage_steps
+        self._before = before
+        self._n_before = before.n_steps if before else 0
         # A program for each size of image, compiled when a step first needs it.
         self._joint = {
             size_px: self._on_all(partial(self._one_replica, size_px))
@@ -88,8 +103,8 @@ class TrainStep:
         """
         words = () if asked is None else (tf.constant(asked, tf.float32),)
         compiled = self._denoise
-        if step >= self._stage_steps:
-            compiled = self._joint[self._added.sizes.at(step - self._stage_steps)]
+        if step >= self._n_before:
+            compiled = self._joint[self._added.sizes.at(step - self._n_before)]
         return compiled(element, tf.constant(step, tf.int32), *words)
 
     def finish(self) -> None:
@@ -130,13 +145,13 @@ class TrainStep:
             loss, terms = joint_loss(
                 outputs, target_BK, clean_BHWC, self._config.loss, clean_logits_BK
             )
-            joint_step = step - self._stage_steps
+            joint_step = step - self._n_before
             more, more_terms, found = self._added.loss(
                 outputs["embedding"], target_BK, targets[:, self._n_classes :], joint_step
             )
             loss += more
         variables = trained_variables(self._model, self._config) + self._added.trainable_variables
-        norm = self._update(tape, loss, variables)
+        norm = self._update(tape, loss, variables, self._optimizer)
         self._added.after_update(joint_step, found)
         right_B = tf.equal(tf.argmax(outputs["logits"], -1), tf.argmax(target_BK, -1))
         accuracy = tf.reduce_mean(tf.cast(right_B, tf.float32))
@@ -157,11 +172,19 @@ class TrainStep:
         with tf.GradientTape() as tape:
             denoised_BHWC = denoiser(noisy_BHWC, training=True)
             loss = stage_loss(denoised_BHWC, clean_BHWC, stage)
-        norm = self._update(tape, loss, list(denoiser.trainable_variables))
+        assert self._before is not None
+        variables = list(denoiser.trainable_variables)
+        norm = self._update(tape, loss, variables, self._before.optimizer)
         scalars = {LOSS: loss, STAGE: loss, GRADIENT_NORM: norm}
         return scalars if asked is None else scalars | {ASKED: asked}
 
-    def _update(self, tape: tf.GradientTape, loss: tf.Tensor, variables: list[Any]) -> tf.Tensor:
+    def _update(
+        self,
+        tape: tf.GradientTape,
+        loss: tf.Tensor,
+        variables: list[Any],
+        optimizer: keras.optimizers.Optimizer,
+    ) -> tf.Tensor:
         """Move the variables; returns the norm of the gradient before it was clipped."""
         replica = tf.distribute.get_replica_context()
         # Zeros and not None where a share or a weight of 0 cuts a part of the network off.
@@ -172,7 +195,7 @@ class TrainStep:
         gradients, norm = tf.clip_by_global_norm(gradients, self._config.optimizer.clip_global_norm)
         # Keras sums over replicas once more.
         n_replicas = self._strategy.num_replicas_in_sync
-        self._optimizer.apply([gradient / n_replicas for gradient in gradients], variables)
+        optimizer.apply([gradient / n_replicas for gradient in gradients], variables)
         return norm
 
     def prepare(

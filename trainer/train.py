@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -29,7 +31,7 @@ from trainer.representation import Representation
 from trainer.scan import PlateRecords, scan_plates
 from trainer.schedule import build_optimizer
 from trainer.shuffled import shuffle_labels
-from trainer.step import TrainStep, trained_variables
+from trainer.step import StageBefore, TrainStep, trained_variables
 from trainer.strategy import make_strategy
 from trainer.transform_graph import FittedNormaliser, load_transform, read_normaliser
 
@@ -162,17 +164,12 @@ def _build_loop(
     with strategy.scope(), initial_draws(config.loop.seed + 1):
         model = build_model(config.model, n_classes)
         representation = Representation(config, model, feed, n_classes)
-        stage = config.denoiser_stage
-        stage_steps = stage.epochs * feed.steps_per_epoch
-        optimizer = build_optimizer(
-            config.optimizer,
-            config.loop.epochs * feed.steps_per_epoch,
-            stage_steps,
-            stage.peak_learning_rate,
-        )
+        optimizer = build_optimizer(config.optimizer, config.loop.epochs * feed.steps_per_epoch)
         optimizer.build(trained_variables(model, config) + representation.trainable_variables)
-    variables: list[Any] = [v.value for v in [*model.variables, *optimizer.variables]]
-    variables += representation.saved_variables
+        before = _stage_before(model, feed, config)
+    saved = [*model.variables, *optimizer.variables]
+    saved += before.optimizer.variables if before else []
+    variables: list[Any] = [v.value for v in saved] + representation.saved_variables
     checkpoints = Checkpoints(
         checkpoint_dir,
         variables,
@@ -181,8 +178,19 @@ def _build_loop(
         every_steps=config.loop.checkpoint_every_steps,
         writes=hosts.chief,
     )
-    step = TrainStep(strategy, model, optimizer, config, n_classes, representation, stage_steps)
+    step = TrainStep(strategy, model, optimizer, config, n_classes, representation, before)
     return Loop(strategy, feed, model, step, checkpoints, config, hosts, stop or _never)
+
+
+def _stage_before(model: keras.Model, feed: Feed, config: TrainerConfig) -> StageBefore | None:
+    stage = config.denoiser_stage
+    if not stage.epochs:
+        return None
+    n_steps = stage.epochs * feed.steps_per_epoch
+    peak = dataclasses.replace(config.optimizer, peak_learning_rate=stage.peak_learning_rate)
+    optimizer = build_optimizer(peak, n_steps)
+    optimizer.build(model.get_layer("denoiser").trainable_variables)
+    return StageBefore(n_steps, optimizer)
 
 
 def _never() -> bool:

@@ -71,6 +71,23 @@ def test_the_stage_leaves_the_classifier_alone(toy_screen, tmp_path) -> None:
         assert all(equal) if same else not any(equal[:2])
 
 
+def test_the_joint_stage_starts_with_steps_of_its_learning_rate(toy_screen, tmp_path) -> None:
+    """Adam's averages start anew: left uncorrected, these would be 1.6 times as long."""
+    plain = {"warmup_share": 0.0, "final_learning_rate_share": 1.0, "weight_decay": 0.0}
+    stages = STAGED | {"denoiser_stage": {"epochs": 12}}
+    still, moved = (
+        run(toy_screen, tmp_path / f"{r}", **stages, optimizer=plain | {"peak_learning_rate": r})
+        for r in (1e-30, 1e-5)
+    )
+    before, after = (
+        load_bundle(x.out_dir).model.get_layer("classifier").trainable_variables
+        for x in (still, moved)
+    )
+    n_steps = moved.trained.n_steps / 13
+    farthest = max(np.abs(x - y).max() for x, y in zip(before, after, strict=True))
+    assert 0.8 < farthest / (n_steps * 1e-5) < 1.2
+
+
 def test_a_stage_learns_from_noisy_images(toy_screen, tmp_path) -> None:
     stage = {"epochs": 2, "target": "neighbours"}
     history = run(toy_screen, tmp_path, **STAGED | {"denoiser_stage": stage}).trained.history

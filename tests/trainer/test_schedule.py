@@ -42,14 +42,3 @@ def test_biases_and_norms_do_not_decay() -> None:
     values = {v.name: float(np.mean(v.numpy())) for v in model.trainable_variables}
     assert values["kernel"] == pytest.approx(1 - 0.5 * 0.1)
     assert values["bias"] == values["gamma"] == values["beta"] == 1.0
-
-
-def test_a_stage_before_has_a_schedule_of_its_own() -> None:
-    config = OptimizerConfig(peak_learning_rate=0.1)
-    rate = build_optimizer(config, 30, stage_steps=20, stage_peak=0.5)._learning_rate
-    alone = WarmupCosine(OptimizerConfig(peak_learning_rate=0.5), 20)
-    joint = WarmupCosine(config, 30)
-    for step in range(20):
-        assert float(rate(step)) == float(alone(step))
-    for step in range(30):
-        assert float(rate(20 + step)) == float(joint(step))
