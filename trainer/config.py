@@ -174,17 +174,6 @@ class TrainerConfig:
 
     def __post_init__(self) -> None:
         check_together(self)
-        require(
-            self.model.denoiser or self.denoiser_stage.epochs == 0,
-            "denoiser_stage.epochs is above 0, but model.denoiser = false leaves nothing to train",
-        )
-        levels = len(self.model.denoiser_widths)
-        halved = 2**levels * self.model.space_to_depth  # pairs of neighbours are half as large
-        require(
-            self.denoiser_stage.target == "clean" or self.model.image_size_px % halved == 0,
-            f'denoiser_stage.target = "neighbours" needs an image_size_px that is a multiple of '
-            f"{halved}; got {self.model.image_size_px}",
-        )
 
     @property
     def epochs(self) -> int:

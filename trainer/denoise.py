@@ -15,6 +15,7 @@ import tensorflow as tf
 from trainer.artifact import TRANSFORM_IN_MODEL
 from trainer.bundle import Bundle, load_bundle
 from trainer.config import ModelConfig, NormalizerConfig
+from trainer.denoising.saved import GENERIC as GENERIC
 from trainer.denoising.saved import is_denoiser, model_config, read_denoiser
 from trainer.errors import PlatewiseError
 from trainer.models.denoiser import build_denoiser, denoiser_multiple_px
@@ -25,8 +26,6 @@ from trainer.transform_graph import read_normaliser
 
 #: Smallest scale of an image's own normaliser, grey levels; keeps a constant channel finite.
 SCALE_FLOOR_GREY_LEVELS = 0.5
-#: The denoiser that comes with Platewise, in the form that ``python -m trainer.denoising`` writes.
-GENERIC = Path(__file__).parent / "weights" / "generic_denoiser"
 
 
 @dataclass(frozen=True, eq=False)

@@ -37,15 +37,19 @@ TrainingTarget = Literal["clean", "neighbours"]
 class DenoiserStage:
     """Epochs in which the denoiser trains alone, before it trains with the classifier."""
 
-    #: Epochs on pseudo-clean targets (the images as they are), before ``loop.epochs`` joint
-    #: ones; 0: joint from the start.
+    #: Folder of a denoiser trained on images alone (``python -m trainer.denoising``) of the same
+    #: architecture, whose weights come first; ``generic``: the one that ships. Empty: from scratch.
+    start: str = ""
+    #: Epochs before the ``loop.epochs`` joint ones; 0: joint from the start.
     epochs: int = 0
     #: Peak learning rate of the stage, warmed up and let down over it.
     peak_learning_rate: float = 1e-3
     #: ``charbonnier``: as in the joint loss; ``log_mse``: mean over images and channels of the
     #: error's decibels, so that weak noise counts as much as strong.
     loss: Literal["charbonnier", "log_mse"] = "log_mse"
-    #: ``neighbours`` for screens whose own noise matters (:mod:`trainer.neighbour_pairs`).
+    #: ``clean``: the images as they are, noise being added to the input; ``neighbours``: for
+    #: screens whose own noise matters (:mod:`trainer.neighbour_pairs`). What the joint epochs
+    #: then change of the denoiser comes from the classification alone.
     target: TrainingTarget = "clean"
 
     def __post_init__(self) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.config import TrainerConfig
+from trainer.denoising.saved import weights_digest
 from trainer.manifest import Shard
 from trainer.strict import digest, to_mapping
 from trainer.transform_graph import FittedNormaliser
@@ -66,7 +67,9 @@ def run_digest(
     data = [(shard.plate_id, shard.name, shard.n_records, shard.crc32c) for shard in shards]
     fitted = hashlib.sha256(normaliser.to_json().encode()).hexdigest()
     libraries = (keras.__version__, tf.__version__)
-    return digest(_deciding(config), data, fitted, code_digest(), libraries)
+    start = config.denoiser_stage.start
+    weights = [weights_digest(start)] if start else []
+    return digest(_deciding(config), data, fitted, code_digest(), libraries, *weights)
 
 
 def code_digest() -> str:

@@ -121,12 +121,17 @@ def log_mse_db(image_BHWC: tf.Tensor, reference_BHWC: tf.Tensor, floor: float) -
 
     Lower is better. Every image counts alike, whether its noise is weak or strong, where a plain
     mean would be that of the noisiest few. Below ``floor`` (squared units of the image) nothing
-    is left to gain. Pixels whose reference is NaN are left out.
+    is left to gain. Pixels whose reference is not finite are left out, and with them a channel
+    that has no other.
     """
     image_BHWC = tf.cast(image_BHWC, tf.float32)
     reference_BHWC = tf.cast(reference_BHWC, tf.float32)
     counts_BHWC = tf.cast(tf.math.is_finite(reference_BHWC), tf.float32)
     difference = image_BHWC - tf.where(counts_BHWC > 0.5, reference_BHWC, image_BHWC)
     summed_BC = tf.reduce_sum(tf.square(difference), axis=(1, 2))
-    error_BC = tf.math.divide_no_nan(summed_BC, tf.reduce_sum(counts_BHWC, axis=(1, 2)))
-    return tf.reduce_mean(tf.math.log(error_BC + floor)) * (10.0 / math.log(10.0))
+    n_BC = tf.reduce_sum(counts_BHWC, axis=(1, 2))
+    error_BC = tf.math.divide_no_nan(summed_BC, n_BC)
+    any_BC = tf.cast(n_BC > 0.0, tf.float32)
+    logs = tf.reduce_sum(any_BC * tf.math.log(error_BC + floor))
+    mean = tf.math.divide_no_nan(logs, tf.reduce_sum(any_BC))
+    return mean * (10.0 / math.log(10.0))

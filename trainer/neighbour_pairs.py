@@ -2,12 +2,13 @@
 
 Neighbor2Neighbor (Huang et al., CVPR 2021): of every 2 x 2 pixels two that touch are drawn, one for
 the network's input, one for its target. They show nearly the same, with independent noise of any
-distribution, so a network that tells one from the other learns what they have in common.
+distribution, so a network that tells one from the other learns what they have in common. The
+paper's regulariser is left out.
 
 Assumed is noise that is independent between pixels and has mean zero. Noise that a camera's
 software has correlated is partly kept. Impulses are left out of the target: pixels at an image's
-smallest or largest value and far from their neighbours. Not all at the smallest: in weak light
-most have no photon, and the mean of the others is too bright.
+smallest or largest value, far from their neighbours, and few. Not all at the smallest: in weak
+light most have no photon, and the mean of the others is too bright.
 """
 
 from __future__ import annotations
@@ -16,10 +17,13 @@ import math
 
 import tensorflow as tf
 
-from trainer.models.noise_front import fill, noise_level, unsuspected
+from trainer.models.noise_front import box_mean, extremes, fill, noise_level
 
 #: So many standard deviations from its neighbours, a pixel at an extreme is an impulse.
 _IMPULSE_SD = 5.0
+#: Where a larger share of the pixels around stands at the same extreme, that is the image: no
+#: photon, or saturation.
+_LARGEST_SHARE = 0.4
 
 
 def neighbour_pair(raw_BHWC: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -46,8 +50,12 @@ def neighbour_pair(raw_BHWC: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.
 
 
 def _is_impulse(raw_BHWC: tf.Tensor) -> tf.Tensor:
-    keep_BHWC = unsuspected(raw_BHWC)
+    pepper_BHWC, salt_BHWC = extremes(raw_BHWC)
+    keep_BHWC = (1.0 - pepper_BHWC) * (1.0 - salt_BHWC)
     around_BHWC = fill(raw_BHWC, keep_BHWC)
     filled_BHWC = tf.where(keep_BHWC > 0.5, raw_BHWC, around_BHWC)
     far_BHWC = tf.abs(raw_BHWC - around_BHWC) > _IMPULSE_SD * noise_level(filled_BHWC, keep_BHWC)
-    return far_BHWC & (keep_BHWC < 0.5)
+    few_BHWC = tf.zeros_like(far_BHWC)
+    for extreme_BHWC in (pepper_BHWC, salt_BHWC):
+        few_BHWC |= (extreme_BHWC > 0.5) & (box_mean(extreme_BHWC) < _LARGEST_SHARE)
+    return far_BHWC & few_BHWC

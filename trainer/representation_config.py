@@ -186,6 +186,45 @@ def check_together(config: TrainerConfig) -> None:
         f'must be "plate"; got {config.data.composition!r}',
     )
     _check_stages(config)
+    _check_stage_before(config)
+
+
+def _check_stage_before(config: TrainerConfig) -> None:
+    stage, model = config.denoiser_stage, config.model
+    require(
+        model.denoiser or not stage.start,
+        f"denoiser_stage.start is {stage.start!r}, but model.denoiser = false leaves nothing to "
+        "start",
+    )
+    if not stage.epochs:
+        require(
+            stage.target == "clean",
+            'denoiser_stage.target = "neighbours" does nothing with denoiser_stage.epochs = 0: '
+            "say how many epochs",
+        )
+        return
+    require(
+        model.denoiser,
+        "denoiser_stage.epochs is above 0, but model.denoiser = false leaves nothing to train",
+    )
+    if stage.target == "clean":
+        return
+    halved = 2 * model.space_to_depth * 2 ** (len(model.denoiser_widths) - 1)
+    require(
+        model.image_size_px % halved == 0,
+        f'denoiser_stage.target = "neighbours" needs an image_size_px that is a multiple of '
+        f"{halved}, for its pairs are half as large; got {model.image_size_px}",
+    )
+    require(
+        model.resize_px == 0,
+        'denoiser_stage.target = "neighbours" needs model.resize_px = 0: resizing mixes '
+        f"neighbouring pixels, and their noise is no longer independent; got {model.resize_px}",
+    )
+    require(
+        config.loss.reconstruction == 0,
+        'denoiser_stage.target = "neighbours" needs loss.reconstruction = 0: the joint epochs '
+        "would teach the denoiser to give back the images as they are, with their own noise",
+    )
 
 
 def _check_stages(config: TrainerConfig) -> None:

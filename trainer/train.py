@@ -18,6 +18,7 @@ from trainer.artifact import Trained, copy_trained, read_trained, write_trained
 from trainer.checkpoint import Checkpoints
 from trainer.compose import Feed, make_feed
 from trainer.config import TrainerConfig
+from trainer.denoising.saved import start_from
 from trainer.errors import PlatewiseError
 from trainer.geometry import check_size
 from trainer.hosts import Hosts, hosts_of, mean_over_hosts
@@ -163,6 +164,8 @@ def _build_loop(
 ) -> Loop:
     with strategy.scope(), initial_draws(config.loop.seed + 1):
         model = build_model(config.model, n_classes)
+        if config.denoiser_stage.start:
+            start_from(model.get_layer("denoiser"), config.denoiser_stage.start)
         representation = Representation(config, model, feed, n_classes)
         optimizer = build_optimizer(config.optimizer, config.loop.epochs * feed.steps_per_epoch)
         optimizer.build(trained_variables(model, config) + representation.trainable_variables)

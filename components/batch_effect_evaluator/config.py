@@ -16,7 +16,8 @@ class BatchEffectsConfig:
     """What the BatchEffectEvaluator does."""
 
     #: Corrections after the network that are fitted on training experiments and tried on all;
-    #: ``centring``, ``tvn``, ``sphering``, ``sphering_oas``, and ``harmony`` where harmonypy is installed.
+    #: ``centring``, ``tvn``, ``sphering``, ``sphering_oas``, and ``harmony`` where harmonypy is
+    #: installed.
     corrections: tuple[str, ...] = DEFAULT_CORRECTIONS
     #: Wells that corrections take as controls: ``negative`` (untreated ones alone), or ``all``
     #: (positive ones too: there are more of them, but what they do is taken for batch effect).

@@ -110,7 +110,7 @@ def _add_metric_options(group: argparse._ArgumentGroup) -> None:
         nargs="+",
         choices=(*CORRECTIONS, "none"),
         help=f"corrections to compare: {', '.join(CORRECTIONS)} (GPL: install harmonypy yourself) "
-        "or none (default: centring, and with --control the next three)",
+        "or none (default: centring, and with --control tvn, sphering and sphering_oas)",
     )
     group.add_argument(
         "--metrics",

@@ -7,10 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from trainer import step
 from trainer.bundle import load_bundle
+from trainer.denoising.saved import GENERIC, read_denoiser, write_denoiser
+from trainer.errors import PlatewiseError
+from trainer.identity import run_digest
 from trainer.loop import TrainingDiverged
+from trainer.manifest import read_manifest
+from trainer.neighbour_pairs import neighbour_pair
 from trainer.strict import ConfigError
 from trainer.train import TrainResult, train
+from trainer.transform_graph import read_normaliser
 
 STAGED = {"denoiser_stage": {"epochs": 1}, "loop": {"epochs": 1}}
 
@@ -88,25 +95,80 @@ def test_the_joint_stage_starts_with_steps_of_its_learning_rate(toy_screen, tmp_
     assert 0.8 < farthest / (n_steps * 1e-5) < 1.2
 
 
-def test_a_stage_learns_from_noisy_images(toy_screen, tmp_path) -> None:
-    stage = {"epochs": 2, "target": "neighbours"}
-    history = run(toy_screen, tmp_path, **STAGED | {"denoiser_stage": stage}).trained.history
+def test_a_stage_learns_from_noisy_images(toy_screen, tmp_path, monkeypatch) -> None:
+    """It is given halves of the noisy images, and no noise is added to them."""
+    pairs = []
+
+    def remembered(raw_BHWC, seed):
+        pairs.append([tuple(x.shape) for x in (raw_BHWC, *neighbour_pair(raw_BHWC, seed))])
+        return neighbour_pair(raw_BHWC, seed)
+
+    monkeypatch.setattr(step, "neighbour_pair", remembered)
+    stages = STAGED | {"denoiser_stage": {"epochs": 2, "target": "neighbours"}}
+    history = run(toy_screen, tmp_path, **stages, loss={"reconstruction": 0.0}).trained.history
     assert np.isfinite([epoch["loss"] for epoch in history]).all()
     assert history[1]["denoiser_stage"] < history[0]["denoiser_stage"]
+    assert "reconstruction" not in history[2]
+    (raw, *halves), *_ = pairs
+    assert halves == [(raw[0], raw[1] // 2, raw[2] // 2, raw[3])] * 2
 
 
-def test_noisy_targets_need_squares(toy_screen) -> None:
-    stage = {"epochs": 1, "target": "neighbours", "loss": "charbonnier"}
-    with pytest.raises(ConfigError, match="log_mse"):
-        toy_screen.config(denoiser_stage=stage)
+@pytest.mark.parametrize(
+    ("words", "changes"),
+    [
+        ("log_mse", {"denoiser_stage": {"loss": "charbonnier"}}),
+        ("multiple of 16", {"model": {"image_size_px": 24, "denoiser_widths": [8, 12, 16]}}),
+        ("resize_px = 0", {"model": {"resize_px": 64}}),
+        ("reconstruction = 0", {"loss": {"reconstruction": 1.0}}),
+        ("epochs = 0", {"denoiser_stage": {"epochs": 0}}),
+        ("nothing to train", {"model": {"denoiser": False}}),
+    ],
+)
+def test_what_does_not_go_with_noisy_targets(toy_screen, words: str, changes: dict) -> None:
+    whole = {"denoiser_stage": {"epochs": 1, "target": "neighbours"}, "loss": {"reconstruction": 0}}
+    for section, values in changes.items():
+        whole[section] = whole.get(section, {}) | values
+    with pytest.raises(ConfigError, match=words):
+        toy_screen.config(**whole)
 
 
-def test_pairs_of_neighbours_need_a_size_that_halves(toy_screen) -> None:
-    stage = {"epochs": 1, "target": "neighbours"}
-    with pytest.raises(ConfigError, match="multiple of 16"):
-        toy_screen.config(
-            denoiser_stage=stage, model={"image_size_px": 24, "denoiser_widths": [8, 12, 16]}
-        )
+LIKE_GENERIC = {"denoiser_widths": [32, 64, 96], "denoiser_design": {
+    "mode": "channelwise", "front": "noise_scaled"}}  # fmt: skip
+
+
+def test_training_starts_from_a_denoiser(toy_screen, tmp_path) -> None:
+    """With nothing that moves it, the denoiser that ships is still there at the end."""
+    result = run(
+        toy_screen,
+        tmp_path,
+        denoiser_stage={"start": "generic"},
+        loop={"epochs": 1},
+        loss={"reconstruction": 0.0},
+        optimizer={"weight_decay": 0.0},
+        model=LIKE_GENERIC | {"task_gradient_share": 0.0},
+    )
+    kept = load_bundle(result.out_dir).model.get_layer("denoiser").get_weights()
+    for ours, theirs in zip(kept, read_denoiser(str(GENERIC))[0].get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_what_training_cannot_start_from_is_named(toy_screen, tmp_path) -> None:
+    for start, words in (("generic", r"widths = \[32, 64, 96\]"), (str(tmp_path), "no denoiser")):
+        with pytest.raises(PlatewiseError, match=words):
+            run(toy_screen, tmp_path, denoiser_stage={"start": start})
+
+
+def test_other_weights_to_start_from_are_another_run(toy_screen, tmp_path) -> None:
+    shards = read_manifest(toy_screen.examples_dir).of_split("train")
+    normaliser = read_normaliser(toy_screen.transform_dir)
+    config = toy_screen.config(denoiser_stage={"start": str(tmp_path)}, model=LIKE_GENERIC)
+    seen = set()
+    for scale in (1.0, 2.0):
+        network, fit = read_denoiser(str(GENERIC))
+        network.set_weights([scale * weight for weight in network.get_weights()])
+        write_denoiser(str(tmp_path), fit, network, {})
+        seen.add(run_digest(config, shards, normaliser))
+    assert len(seen) == 2
 
 
 def test_a_diverging_stage_stops(toy_screen, tmp_path) -> None:

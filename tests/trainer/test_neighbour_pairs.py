@@ -63,14 +63,36 @@ def test_noise_of_any_distribution_is_independent(photon: float) -> None:
         assert abs(of_target[seen[counts] == level].mean()) < 0.12 * of_target.std()
 
 
+@pytest.mark.parametrize("photons", [0.1, 0.3, 0.6, 1.0, 3.0])
+def test_the_mean_of_weak_light_stays(photons: float) -> None:
+    """A pixel without a photon is not an impulse, be it rare or the rule."""
+    noisy = 40.0 * RNG.poisson(photons, (4, 128, 128, 1))
+    target, _ = pair(noisy)
+    assert np.nanmean(target) == pytest.approx(noisy.mean(), rel=0.05)
+    assert np.isfinite(target).mean() > 0.99
+
+
+def test_salt_on_a_dark_background_does_not_count() -> None:
+    noisy = RNG.poisson(0.3, (1, 128, 128, 1)).astype(float)
+    struck = RNG.random(noisy.shape) < 0.05
+    target, _ = pair(np.where(struck, 255.0, noisy))
+    assert np.isnan(target).mean() == pytest.approx(0.05, abs=0.01)
+    assert np.nanmean(target) == pytest.approx(0.3, abs=0.03)
+
+
 def test_impulses_do_not_count_but_dark_pixels_do() -> None:
     noisy = (clean() + 3 * RNG.normal(size=(2, 128, 128, 3))).clip(1, 254)
     struck = RNG.random(noisy.shape) < 0.1
     noisy[struck] = np.where(RNG.random(noisy.shape) < 0.5, 0, 255)[struck]
+    noisy[:, 32:96, 32:96, 1] = 0.0  # black, and no impulse
+    struck[:, 32:96, 32:96, 1] = False
     target, seen = pair(noisy)
-    impulses = np.isin(target, (0, 255))
-    assert impulses.mean() < 0.005
-    assert np.isnan(target).mean() == pytest.approx(0.1, abs=0.01)
+    black = np.zeros(target.shape, bool)
+    black[:, 16:48, 16:48, 1] = True
+    assert np.isfinite(target[black]).mean() > 0.99
+    assert np.isin(target[~black], (0, 255)).mean() < 0.01
+    target = np.where(black, 1.0, target)
+    assert np.isnan(target).mean() == pytest.approx(struck.mean(), abs=0.01)
     assert np.isfinite(seen).all()
 
 
@@ -86,3 +108,10 @@ def test_the_loss_leaves_out_what_does_not_count() -> None:
     gradient = tape.gradient(loss, x).numpy()
     assert (gradient[~counts] == 0).all()
     assert (gradient[counts] != 0).all()
+
+
+def test_a_channel_without_a_reference_does_not_count() -> None:
+    image, reference = RNG.normal(size=(2, 2, 8, 8, 3)).astype(np.float32)
+    reference[:, ..., 2] = np.nan
+    loss = float(log_mse_db(image, reference, floor=1e-6))
+    assert loss == pytest.approx(float(log_mse_db(image[..., :2], reference[..., :2], floor=1e-6)))

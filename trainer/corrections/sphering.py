@@ -54,7 +54,7 @@ class Sphering(Correction):
         embedding, _, control = checked(embedding_ND, experiment_N, control_N)
         controls = embedding[control].astype(np.float64)
         if len(controls) < 2:
-            raise ValueError(f"sphering needs two controls or more; got {len(controls)}")
+            raise ValueError(f"{cls.name} needs two controls or more; got {len(controls)}")
         mean = controls.mean(axis=0)
         covariance = (controls - mean).T @ (controls - mean) / (len(controls) - 1)
         values, vectors = np.linalg.eigh(covariance)
@@ -116,9 +116,9 @@ class SpheringOAS(Sphering):
     """Sphering by a covariance that is shrunk towards the mean variance as far as it is uncertain.
 
     The share is the oracle approximating shrinkage of Chen et al., "Shrinkage algorithms for MMSE
-    covariance estimation" (IEEE TSP 58, 2010), eq. 23, as ``sklearn.covariance.oas`` has it: some
-    percent with as many controls as dimensions, next to nothing with many more. Exact whitening
-    divides by the smallest variances, which are far too small where controls are few.
+    covariance estimation" (IEEE TSP 58, 2010), eq. 23, as ``sklearn.covariance.oas`` has it: the
+    larger, the fewer the controls and the more alike the variances of all directions. Exact
+    whitening divides by the smallest variances, which are far too small where controls are few.
     """
 
     name = "sphering_oas"

@@ -16,9 +16,8 @@ from trainer.strict import ConfigError, build, to_mapping
 _EPILOG = """\
 Without --images it trains on textures and simulated fields. Images are taken as free of noise;
 with --set target=neighbours they are noisy themselves, and their own noise is what it learns to
-take away. A killed run goes on from
---checkpoints when the same command is given again. Load the result with
-trainer.denoise.load_denoiser(DIR).
+take away. A killed run goes on from --checkpoints when the same command is given again. Load the
+result with trainer.denoise.load_denoiser(DIR).
 """
 
 
@@ -32,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--images", metavar="DIR", help="8-bit grey PNG and TIFF files below it")
     parser.add_argument(
         "--start",
+        default="",
         metavar="DIR",
         help="go on from this denoiser; generic: the one that ships",
     )
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
-        start, base = _start(args.start) if args.start else ([], DenoiserFit())
+        base = _like(args.start) if args.start else DenoiserFit()
         config = build(DenoiserFit, _overrides(args.set, base))
         from trainer.denoising.fit import fit
         from trainer.denoising.pool import folder_pool, generic_pool
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise ConfigError("target=neighbours learns from noisy images: give --images DIR")
         pool_NHW = folder_pool(args.images, config) if args.images else generic_pool(config)
         checkpoints = args.checkpoints or f"{args.out}/checkpoints"
-        model = fit(pool_NHW, config, checkpoints, _tell, start)
+        model = fit(pool_NHW, config, checkpoints, _tell, args.start)
         source = "images of a folder" if args.images else "textures and simulated fields"
         notes = {"source": source, "patches": len(pool_NHW), "command": _command(args)}
         write_denoiser(args.out, config, model, notes)
@@ -67,14 +67,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _start(folder: str) -> tuple[list[Any], DenoiserFit]:
-    """Weights to go on from, and the defaults with their architecture."""
-    from trainer.denoise import GENERIC
-    from trainer.denoising.saved import read_denoiser
+def _like(start: str) -> DenoiserFit:
+    """The defaults with the architecture and the patches of a trained denoiser."""
+    from trainer.denoising.saved import named_folder, read_denoiser
 
-    model, fit = read_denoiser(str(GENERIC) if folder == "generic" else folder)
-    base = DenoiserFit(widths=fit.widths, space_to_depth=fit.space_to_depth, design=fit.design)
-    return model.get_weights(), base
+    _, fit = read_denoiser(named_folder(start))
+    kept = ("widths", "space_to_depth", "design", "patch_px", "pool_patch_px")
+    return DenoiserFit(**{name: getattr(fit, name) for name in kept})
 
 
 def _overrides(assignments: Sequence[str], base: DenoiserFit) -> dict[str, Any]:
@@ -97,7 +96,7 @@ def _overrides(assignments: Sequence[str], base: DenoiserFit) -> dict[str, Any]:
 def _command(args: argparse.Namespace) -> str:
     """What to type for the same again; folders are left out, they differ by machine."""
     images = " --images DIR" if args.images else ""
-    start = {None: "", "generic": " --start generic"}.get(args.start, " --start DIR")
+    start = {"": "", "generic": " --start generic"}.get(args.start, " --start DIR")
     changes = "".join(f" --set {assignment}" for assignment in args.set)
     return f"python -m trainer.denoising{images}{start} --out DIR{changes}"
 

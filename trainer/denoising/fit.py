@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -13,7 +13,7 @@ import tensorflow as tf
 from trainer.checkpoint import Checkpoints
 from trainer.config import OptimizerConfig
 from trainer.denoiser_config import DenoiserFit
-from trainer.denoising.saved import network
+from trainer.denoising.saved import network, start_from
 from trainer.errors import PlatewiseError
 from trainer.losses import log_mse_db
 from trainer.models import initial_draws
@@ -41,7 +41,7 @@ def fit(
     config: DenoiserFit,
     checkpoint_root: str,
     tell: Tell | None = None,
-    start_weights: Sequence[np.ndarray] = (),
+    start: str = "",
 ) -> keras.Model:
     """Train a network on a pool of patches.
 
@@ -50,25 +50,28 @@ def fit(
     pool_NHW
         Grey levels 0..255, sides of ``config.pool_patch_px``.
     checkpoint_root
-        Checkpoints go into a folder inside it that is named by patches and configuration.
+        Checkpoints go into a folder inside it that is named by patches, configuration and the
+        weights to start from.
     tell
         Called every 50 steps with steps done, steps in all, mean loss (dB) and seconds left.
-    start_weights
-        Of a network of the same configuration, to go on from; empty: from scratch.
+    start
+        Folder of a denoiser of the same architecture to go on from, or ``generic``; empty: from
+        scratch.
 
     Raises
     ------
     PlatewiseError
-        The loss is no longer finite, or the weights are of another network.
+        The loss is no longer finite, or there is nothing fit to start from.
     """
     with initial_draws(config.seed + 1):
         model = network(config)
-        if start_weights:
-            _start_from(model, start_weights)
+        if start:
+            start_from(model, start)
         optimizer = build_optimizer(_optimizer(config), config.steps)
         optimizer.build(model.trainable_variables)
     variables: list[Any] = [v.value for v in [*model.variables, *optimizer.variables]]
-    sums = [float(part.sum(dtype=np.float64)) for part in (pool_NHW, *start_weights)]
+    parts = (pool_NHW, *(model.get_weights() if start else ()))
+    sums = [float(part.sum(dtype=np.float64)) for part in parts]
     name = digest(to_mapping(config), sums, pool_NHW.shape)
     checkpoints = Checkpoints(
         f"{checkpoint_root.rstrip('/')}/{name}", variables, every_s=config.checkpoint_every_s
@@ -90,16 +93,6 @@ def fit(
             tell(i + 1, config.steps, float(np.mean(losses)), per_step_s * (config.steps - i - 1))
             losses = []
     return model
-
-
-def _start_from(model: keras.Model, weights: Sequence[np.ndarray]) -> None:
-    ours, theirs = ([tuple(w.shape) for w in part] for part in (model.weights, weights))
-    if ours != theirs:
-        raise PlatewiseError(
-            "the denoiser to start from has another architecture; set widths, space_to_depth and "
-            "design as in its denoiser.json"
-        )
-    model.set_weights(weights)
 
 
 def _optimizer(config: DenoiserFit) -> OptimizerConfig:
@@ -135,8 +128,8 @@ def _compiled_step(
 def _patches(pool_NHW: tf.Tensor, config: DenoiserFit, seed: tf.Tensor) -> tf.Tensor:
     """Randomly cut, mirrored, turned and brightened, [B, patch, patch, 1].
 
-    Half of the clean ones are rounded to grey levels, for so are the images that are to be kept as
-    they are where they have no noise.
+    Of clean ones, half are rounded to grey levels, for so are the images that are to be kept as
+    they are where they have no noise. Noisy ones are not clipped, which would bias their mean.
     """
     n, side = config.minibatch_patches, config.patch_px
     seeds = tf.random.experimental.stateless_split(seed, 5)
@@ -152,8 +145,9 @@ def _patches(pool_NHW: tf.Tensor, config: DenoiserFit, seed: tf.Tensor) -> tf.Te
     gain = tf.random.stateless_uniform(
         (n, 1, 1), seeds[3], config.log_gain_low, config.log_gain_high
     )
-    patch_BHW = tf.clip_by_value(patch_BHW * tf.exp(gain), 0.0, MAX_GREY_LEVEL)
+    patch_BHW *= tf.exp(gain)
     if config.target == "clean":
+        patch_BHW = tf.clip_by_value(patch_BHW, 0.0, MAX_GREY_LEVEL)
         rounded = tf.random.stateless_uniform((n, 1, 1), seeds[4]) < 0.5
         patch_BHW = tf.where(rounded, tf.round(patch_BHW), patch_BHW)
     return tf.ensure_shape(patch_BHW[..., None], (n, side, side, 1))

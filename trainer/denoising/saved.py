@@ -6,9 +6,11 @@ thousandth of the noise.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import zipfile
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -21,6 +23,8 @@ from trainer.errors import PlatewiseError
 from trainer.models.denoiser import build_denoiser
 from trainer.strict import ConfigError, build, to_mapping
 
+#: The denoiser that comes with Platewise, in the form that ``python -m trainer.denoising`` writes.
+GENERIC = Path(__file__).parents[1] / "weights" / "generic_denoiser"
 WEIGHTS = "denoiser.npz"
 DESCRIPTION = "denoiser.json"
 _UNREADABLE = (
@@ -71,6 +75,49 @@ def write_denoiser(
 def is_denoiser(folder: str) -> bool:
     """Whether a folder holds a denoiser by itself, not a whole model."""
     return bool(tf.io.gfile.exists(f"{folder}/{DESCRIPTION}"))
+
+
+def named_folder(start: str) -> str:
+    """Folder of a denoiser to start from: itself, or where ``generic`` lies.
+
+    Raises
+    ------
+    PlatewiseError
+        No denoiser is there.
+    """
+    folder = str(GENERIC) if start == "generic" else start.rstrip("/")
+    if not is_denoiser(folder):
+        raise PlatewiseError(
+            f"{folder} holds no denoiser to start from (no {DESCRIPTION} in it); give a folder "
+            "that python -m trainer.denoising --out wrote, or generic"
+        )
+    return folder
+
+
+def weights_digest(start: str) -> str:
+    """What tells the weights to start from apart from others in the same folder."""
+    with tf.io.gfile.GFile(f"{named_folder(start)}/{WEIGHTS}", "rb") as stream:
+        return hashlib.sha256(stream.read()).hexdigest()
+
+
+def start_from(network: keras.Model, start: str) -> None:
+    """Give a network the weights of a trained one.
+
+    Raises
+    ------
+    PlatewiseError
+        No denoiser is there, or one of another architecture.
+    """
+    trained, fit = read_denoiser(named_folder(start))
+    ours, theirs = ([tuple(w.shape) for w in part.weights] for part in (network, trained))
+    if ours != theirs:
+        design = ", ".join(f"{key} = {value}" for key, value in to_mapping(fit.design).items())
+        raise PlatewiseError(
+            f"the denoiser to start from ({start}) has another architecture: widths = "
+            f"{list(fit.widths)}, space_to_depth = {fit.space_to_depth}, {design}; "
+            "set the same here"
+        )
+    network.set_weights(trained.get_weights())
 
 
 def read_denoiser(folder: str) -> tuple[keras.Model, DenoiserFit]:

@@ -25,7 +25,7 @@ _N = WINDOW_PX**2
 FLOOR_GREY_LEVELS = 1.0
 #: Windows worked on at once: their arrays stay in the second-level cache.
 _CHUNK = 8192
-_THREADS = min(8, os.cpu_count() or 1)
+_THREADS = min(8, len(os.sched_getaffinity(0)))
 _ROOT_TWO_PI = float(np.sqrt(2 * np.pi))
 
 #: From sorted windows [N, X], positions [X] and run starts [N, X] to factors [X].

@@ -38,23 +38,23 @@ class NoiseFront(keras.layers.Layer):
     ``features``
         [B, H, W, 6C] for the network, all of order 1.
     ``repair``
-        What to add to a likely impulse to make it the mean of its unsuspicious neighbours; 0
-        everywhere else.
+        What to add to a likely impulse to make it what its unsuspicious neighbours bend to
+        (:func:`fill`); 0 everywhere else.
     ``noise``
         Local standard deviation of the noise, > 0.
 
     A pixel that equals the smallest or largest of its channel is suspected: salt and pepper
     stand there, but clipped background and saturated light too, so the network decides. The
     noise level is the root mean square of the finest diagonal detail (a 2 x 2 Haar wavelet),
-    which white noise passes with its own standard deviation and smooth images do not pass; of
-    blocks without a suspected pixel, so that impulses alone are no noise. Where it is no more
-    than rounding to the image's grey levels makes, the network is told: such an image is to be
-    left alone, unless its grey levels are single photons.
+    which white noise passes with its own standard deviation and smooth images do not pass.
+    Blocks with a suspected pixel hardly count, so that impulses alone are no noise. Where it is no
+    more than rounding to the image's grey levels makes, the network is told: such an image is to
+    be left alone, unless its grey levels are single photons.
     """
 
     def call(self, image_BHWC: tf.Tensor) -> dict[str, tf.Tensor]:
         image_BHWC = tf.cast(image_BHWC, tf.float32)
-        pepper_BHWC, salt_BHWC, tolerance_B11C = _extremes(image_BHWC)
+        pepper_BHWC, salt_BHWC = extremes(image_BHWC)
         low_B11C = tf.reduce_min(image_BHWC, (1, 2), keepdims=True)
         keep_BHWC = (1.0 - pepper_BHWC) * (1.0 - salt_BHWC)
         repair_BHWC = (1.0 - keep_BHWC) * (fill(image_BHWC, keep_BHWC) - image_BHWC)
@@ -68,7 +68,7 @@ class NoiseFront(keras.layers.Layer):
             tf.asinh(local_BHWC),
             pepper_BHWC,
             salt_BHWC,
-            _beyond_rounding(noise_BHWC, image_BHWC, tolerance_B11C),
+            _beyond_rounding(noise_BHWC, image_BHWC),
         ]
         return {
             "features": tf.concat(features, -1),
@@ -104,14 +104,21 @@ class AnswerInNoiseUnits(keras.layers.Layer):
         return input_shape[0]
 
 
-def _extremes(image_BHWC: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Which pixels stand at the smallest and largest value, and within what tolerance."""
+def extremes(image_BHWC: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """1 where a pixel stands at its channel's smallest value, and at its largest; else 0."""
     low_B11C = tf.reduce_min(image_BHWC, (1, 2), keepdims=True)
     high_B11C = tf.reduce_max(image_BHWC, (1, 2), keepdims=True)
-    tolerance_B11C = _EXTREME_TOLERANCE * (high_B11C - low_B11C)
+    tolerance_B11C = _tolerance(image_BHWC)
     pepper_BHWC = tf.cast(image_BHWC <= low_B11C + tolerance_B11C, tf.float32)
     salt_BHWC = tf.cast(image_BHWC >= high_B11C - tolerance_B11C, tf.float32)
-    return pepper_BHWC, salt_BHWC, tolerance_B11C
+    return pepper_BHWC, salt_BHWC
+
+
+def _tolerance(image_BHWC: tf.Tensor) -> tf.Tensor:
+    """Differences up to this are none, for each channel of each image."""
+    low_B11C = tf.reduce_min(image_BHWC, (1, 2), keepdims=True)
+    high_B11C = tf.reduce_max(image_BHWC, (1, 2), keepdims=True)
+    return _EXTREME_TOLERANCE * (high_B11C - low_B11C)
 
 
 def fill(image_BHWC: tf.Tensor, keep_BHWC: tf.Tensor) -> tf.Tensor:
@@ -131,6 +138,16 @@ def fill(image_BHWC: tf.Tensor, keep_BHWC: tf.Tensor) -> tf.Tensor:
 
 
 def noise_level(filled_BHWC: tf.Tensor, keep_BHWC: tf.Tensor) -> tf.Tensor:
+    """Local standard deviation of the noise, > 0, in units of the image.
+
+    Parameters
+    ----------
+    filled_BHWC
+        The image with its suspected pixels mended.
+    keep_BHWC
+        1 where a pixel was not suspected; 2 x 2 blocks with another count by 2 % each, which only
+        matters where there are no others.
+    """
     sides = ((0, 0), (0, 1), (0, 1), (0, 0))
     padded = tf.pad(filled_BHWC, sides, "REFLECT")
     rows = padded[:, 1:] - padded[:, :-1]
@@ -142,26 +159,18 @@ def noise_level(filled_BHWC: tf.Tensor, keep_BHWC: tf.Tensor) -> tf.Tensor:
     return tf.sqrt(mean_square_BHWC + _NOISE_FLOOR**2)
 
 
-def _beyond_rounding(
-    noise_BHWC: tf.Tensor, image_BHWC: tf.Tensor, tolerance_B11C: tf.Tensor
-) -> tf.Tensor:
+def _beyond_rounding(noise_BHWC: tf.Tensor, image_BHWC: tf.Tensor) -> tf.Tensor:
     """0 where the noise is that of rounding, 1 where it is well above: smooth in between.
 
     A grey level is the smallest difference of two neighbours that are not alike; an image that
     was never rounded has next to none.
     """
     gap = tf.abs(image_BHWC[:, :, 1:] - image_BHWC[:, :, :-1])
-    gap = tf.where(gap > tolerance_B11C, gap, image_BHWC.dtype.max)
+    gap = tf.where(gap > _tolerance(image_BHWC), gap, image_BHWC.dtype.max)
     steps_BHWC = noise_BHWC / tf.reduce_min(gap, (1, 2), keepdims=True)
     share_BHWC = (steps_BHWC - _STEPS_LOW) / (_STEPS_HIGH - _STEPS_LOW)
     share_BHWC = tf.clip_by_value(share_BHWC, 0.0, 1.0)
     return tf.square(share_BHWC) * (3.0 - 2.0 * share_BHWC)
-
-
-def unsuspected(image_BHWC: tf.Tensor) -> tf.Tensor:
-    """1 where a pixel is neither at its channel's smallest nor at its largest value, else 0."""
-    pepper_BHWC, salt_BHWC, _ = _extremes(image_BHWC)
-    return (1.0 - pepper_BHWC) * (1.0 - salt_BHWC)
 
 
 def box_mean(image_BHWC: tf.Tensor) -> tf.Tensor:

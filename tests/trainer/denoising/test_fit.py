@@ -90,7 +90,7 @@ def test_it_learns_from_noisy_images_alone(tmp_path) -> None:
     assert gain_db > 5
 
 
-def test_it_goes_on_from_another_denoiser(tmp_path) -> None:
+def test_it_goes_on_from_another_denoiser(tmp_path, capsys) -> None:
     for i, image in enumerate(smooth(3, 48)):
         (tmp_path / "images").mkdir(exist_ok=True)
         content = imagecodecs.tiff_encode(image.astype(np.uint8))
@@ -102,10 +102,18 @@ def test_it_goes_on_from_another_denoiser(tmp_path) -> None:
     generic, tuned = (read_denoiser(str(f))[0] for f in (GENERIC, tmp_path / "out"))
     for a, b in zip(generic.get_weights(), tuned.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, rtol=2e-3, atol=1e-4)
-    with pytest.raises(SystemExit):
-        main([*images, "--start", "generic", "--out", "x", *words, "--set", "widths=[8, 12]"])
-    with pytest.raises(SystemExit):  # there is nothing noisy to learn from
-        main(["--out", "x", "--set", "target=neighbours"])
+    for arguments, expected in (
+        (
+            [*images, "--start", "generic", *words, "--set", "widths=[8, 12]"],
+            "another architecture",
+        ),
+        ([*images, "--start", str(tmp_path)], "holds no denoiser"),
+        (["--set", "target=neighbours"], "give --images"),
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            main(["--out", str(tmp_path / "x"), *arguments])
+        assert stopped.value.code == 1
+        assert expected in capsys.readouterr().err
 
 
 def test_the_command_trains_on_a_folder(tmp_path, capsys) -> None:

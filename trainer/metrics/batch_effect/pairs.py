@@ -79,7 +79,7 @@ def scan_pairs(embedding_ND: NDArray[np.floating], reducers: Sequence[PairReduce
     length = np.sqrt(np.einsum("nd,nd->n", original, original))
     inverse = np.divide(1, length, out=np.zeros_like(length), where=length > 0)
     mean_square = float(mean_D @ mean_D)
-    n_threads = os.cpu_count() or 1
+    n_threads = len(os.sched_getaffinity(0))
     block_rows = max(1, min(n, BLOCK_BYTES // (centred.itemsize * n)))
 
     def reduce(start: int, inner_RN: NDArray[np.floating]) -> None:
