@@ -11,6 +11,8 @@ from collections.abc import Hashable, Mapping, Set
 from dataclasses import dataclass
 from typing import TypeAlias
 
+#: A treatment that stands on more of all plates than this is a reference: of no group.
+_REFERENCE = 0.6
 #: A plate belongs to a group if it shares at least this part of its treatments with it.
 _SHARED = 0.5
 #: Wells that must agree with their plate's group before the groups are called fixed.
@@ -28,6 +30,8 @@ class FixedGroups:
 
     of_plate: Mapping[PlateKey, int]
     of_treatment: Mapping[Hashable, int]
+    #: Treatments that stand on most plates, such as references; they are of no group.
+    everywhere: Set[Hashable]
     #: Share of (plate, treatment) pairs that are of their plate's group (0..1).
     purity: float
 
@@ -36,13 +40,18 @@ def fixed_groups(plates: Mapping[PlateKey, Set[Hashable]]) -> FixedGroups | None
     """Fixed groups in a layout; None where there are none.
 
     Plates are gathered by the treatments they share, across experiments; a group has to
-    appear in at least two experiments, and a plate with all treatments reveals nothing.
+    appear in at least two experiments, and a plate with all treatments reveals nothing. What
+    stands on most plates is left aside first.
 
     Parameters
     ----------
     plates
         Treatments of each plate; none of them empty.
     """
+    everywhere = _references(plates)
+    plates = {key: treatments - everywhere for key, treatments in plates.items()}
+    if not all(plates.values()):
+        return None
     members = _gather(plates)
     if members is None or not 1 < len(members) <= _MOST_GROUPS:
         return None
@@ -58,7 +67,12 @@ def fixed_groups(plates: Mapping[PlateKey, Set[Hashable]]) -> FixedGroups | None
     )
     if agree < _FIXED * n_wells:
         return None
-    return FixedGroups(of_plate, of_treatment, agree / n_wells)
+    return FixedGroups(of_plate, of_treatment, everywhere, agree / n_wells)
+
+
+def _references(plates: Mapping[PlateKey, Set[Hashable]]) -> frozenset[Hashable]:
+    n_plates = Counter(t for treatments in plates.values() for t in treatments)
+    return frozenset(t for t, n in n_plates.items() if n > _REFERENCE * len(plates))
 
 
 def _gather(plates: Mapping[PlateKey, Set[Hashable]]) -> list[list[PlateKey]] | None:

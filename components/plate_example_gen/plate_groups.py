@@ -73,15 +73,18 @@ def find_plate_groups(screen: Screen) -> PlateGroups | None:
         return None
     group_of, group_of_plate = groups.of_treatment, groups.of_plate
     n_wells = sum(len(treatments) for treatments in plates.values())
-    sizes = Counter(group_of.values())
-    known = sum(len(t) / sizes[group_of_plate[key]] for key, t in plates.items()) / n_wells
+    sizes, n_everywhere = Counter(group_of.values()), len(groups.everywhere)
+    known = (
+        sum(len(t) / (sizes[group_of_plate[key]] + n_everywhere) for key, t in plates.items())
+        / n_wells
+    )
     return PlateGroups(
         sizes=tuple(sorted(sizes.values(), reverse=True)),
         n_experiments=len({experiment for experiment, _ in plates}),
         n_plates=len(plates),
         n_orders=_n_orders(group_of_plate),
         purity=groups.purity,
-        chance=1 / len(group_of),
+        chance=1 / (len(group_of) + n_everywhere),
         chance_with_group=known,
         group_from_plate_number=_told_by_number(group_of_plate),
     )

@@ -121,7 +121,7 @@ class LadderCounter:
         found = {ASSIGNMENT: assign(wells_MK, layout.known_K, layout.copies) == label_M}
         if layout.group_K is not None:
             group = guess_group(wells_MK, layout.group_K)
-            inside = layout.group_K == group
+            inside = (layout.group_K == group) | (layout.known_K & (layout.group_K < 0))
             found[GROUPS] = first_choice(wells_MK, inside) == label_M
             found[BOTH] = assign(wells_MK, inside, layout.copies) == label_M
             own = layout.group_K[label_M]

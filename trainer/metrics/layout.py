@@ -27,8 +27,8 @@ _LEAST_MASS = 0.01
 class Layout:
     """What training plates tell of layouts."""
 
-    #: Fixed group of each class, int64 [K], -1 where it stands on no training plate; None
-    #: where the treatments stand in no fixed groups.
+    #: Fixed group of each class, int64 [K], -1 where it stands on no training plate or on most
+    #: of them; None where the treatments stand in no fixed groups.
     group_K: NDArray[np.int64] | None
     #: Whether a class is a treatment on any training plate, bool [K]: controls are not.
     known_K: NDArray[np.bool_]

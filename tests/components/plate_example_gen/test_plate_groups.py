@@ -75,6 +75,26 @@ def test_a_random_layout_has_none():
     assert find_plate_groups(screen_of(plates)) is None
 
 
+def test_treatments_on_every_plate_hide_no_groups():
+    """References, as many as a quarter of a plate."""
+    plates = fixed(2, 12, [(0, 1), (1, 0), (0, 1)])
+    found = find_plate_groups(
+        screen_of({key: [*names, "r1", "r2", "r3", "r4"] for key, names in plates.items()})
+    )
+    assert found is not None
+    assert found.sizes == (12, 12)
+    assert found.purity == 1
+    assert found.chance == pytest.approx(1 / 28)
+    assert found.chance_with_group == pytest.approx(1 / 16)
+
+
+def test_replicate_plates_of_a_group_are_of_it():
+    plates = fixed(2, 20, [(0, 0, 1, 1), (1, 1, 0, 0)])
+    found = find_plate_groups(screen_of(plates))
+    assert found is not None
+    assert found.sizes == (20, 20)
+
+
 def test_replicate_plates_with_every_treatment_reveal_nothing():
     names = [str(i) for i in range(30)]
     plates = {(f"E-{e}", str(p)): names for e in range(3) for p in range(4)}

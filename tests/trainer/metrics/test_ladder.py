@@ -174,3 +174,16 @@ def test_without_training_plates_the_upper_rungs_are_empty() -> None:
         assert ladder.overall[rung].n == 0 and ladder.overall[rung].value is None
         assert ladder.experiments["E-0"][rung].value is None
     assert from_plain(json.loads(json.dumps(ladder.plain()))) == ladder
+
+
+def test_a_reference_on_every_plate_may_be_answered_within_any_group() -> None:
+    reference = N_CLASSES
+    plates = [(key, np.append(label, reference)) for key, label in training_plates()]
+    layout = learn_layout(plates, N_CLASSES + 1)
+    assert layout is not None and layout.group_K is not None
+    assert layout.sizes == (6, 6, 6, 6) and layout.group_K[reference] == -1
+    label = np.append(np.flatnonzero(GROUP_K == 1), reference)
+    sure = softmax(10.0 * np.eye(N_CLASSES + 1)[label])
+    counter = LadderCounter(layout)
+    counter.add("E", "E_1", sure, label, [f"w{k}" for k in label], sure, label)
+    assert [counter.result().overall[rung].value for rung in (GROUPS, BOTH)] == [1.0, 1.0]
