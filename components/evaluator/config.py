@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from trainer import schema
@@ -54,10 +55,11 @@ class EvaluationConfig:
     #: within its cell type (the batch probe, 0..1; 1: off).
     max_batch_probe: float = 1.0
     #: How far that share may rise above the latest blessed model's, on the same wells (0..1;
-    #: 1: off). Where it is on, that model reads every split, which takes its time.
+    #: 1: off). Where it is on, that model reads every split, which takes its time. It needs
+    #: ``compare_with_baseline``.
     max_batch_probe_rise: float = 1.0
     #: Ask the denoiser for a PSNR gain, mean over held-out sites and channels, under its
-    #: protocol of noise, of at least so many dB.
+    #: protocol of noise, of at least so many dB (a number other than 0 needs ``check_denoiser``).
     check_denoiser: bool = False
     min_psnr_gain_db: float = 0.0
     #: Largest expected calibration error of held-out wells after temperature scaling (0..1;
@@ -90,6 +92,7 @@ class EvaluationConfig:
         for name in ("min_times_chance_per_well", "min_times_chance_worst_experiment"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} must be >= 0; got {getattr(self, name)}")
+        self._refuse_unheard_thresholds()
         for slice_name in self.slices:
             for column in slice_name.split(CROSS):
                 if column not in SLICE_COLUMNS:
@@ -98,10 +101,26 @@ class EvaluationConfig:
                         f"{', '.join(SLICE_COLUMNS)}, joined by {CROSS!r}"
                     )
 
+    def _refuse_unheard_thresholds(self) -> None:
+        """A threshold whose switch is off would be ignored: nobody who wrote it means that."""
+        if not math.isfinite(self.min_psnr_gain_db):
+            raise ConfigError(f"min_psnr_gain_db must be finite; got {self.min_psnr_gain_db}")
+        if self.min_psnr_gain_db != 0 and not self.check_denoiser:
+            raise ConfigError(
+                f"min_psnr_gain_db is {self.min_psnr_gain_db} but check_denoiser is false, so it "
+                "would be ignored; set check_denoiser = true, or leave min_psnr_gain_db out"
+            )
+        if self.max_batch_probe_rise < 1 and not self.compare_with_baseline:
+            raise ConfigError(
+                f"max_batch_probe_rise is {self.max_batch_probe_rise} but compare_with_baseline "
+                "is false, so it would be ignored; set compare_with_baseline = true, or "
+                "max_batch_probe_rise = 1"
+            )
+
     @property
     def compares_probe(self) -> bool:
         """Whether the latest blessed model's embeddings are needed, of every split."""
-        return self.compare_with_baseline and self.max_batch_probe_rise < 1
+        return self.max_batch_probe_rise < 1
 
     def required_per_well(self, n_classes: int) -> float:
         """Accuracy per well that all experiments together must reach; 0 asks for none."""

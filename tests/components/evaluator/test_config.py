@@ -48,12 +48,28 @@ def test_every_slice_is_crossed_with_the_level_and_experiments_are_always_there(
         ({"slices": ["experiment x plate"]}, "unknown column 'plate'"),
         ({"min_accuracy_per_well": 40.0}, "min_accuracy_per_well must lie in 0..1"),
         ({"min_times_chance_per_well": -1.0}, "min_times_chance_per_well must be >= 0"),
+        ({"min_psnr_gain_db": 5.0}, "min_psnr_gain_db is 5.0 but check_denoiser is false"),
+        ({"min_psnr_gain_db": -1.0}, "min_psnr_gain_db is -1.0 but check_denoiser is false"),
+        (
+            {"check_denoiser": True, "min_psnr_gain_db": float("nan")},
+            "min_psnr_gain_db must be finite; got nan",
+        ),
+        (
+            {"compare_with_baseline": False, "max_batch_probe_rise": 0.05},
+            "max_batch_probe_rise is 0.05 but compare_with_baseline is false",
+        ),
         ({"min_acuracy_per_well": 0.4}, "did you mean evaluation.min_accuracy_per_well"),
     ],
 )
 def test_what_cannot_be_asked_is_refused(values: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         build(EvaluationConfig, values, "evaluation.")
+
+
+def test_switches_alone_contradict_nothing() -> None:
+    EvaluationConfig(compare_with_baseline=False)
+    assert EvaluationConfig(check_denoiser=True).min_psnr_gain_db == 0.0
+    assert EvaluationConfig(check_denoiser=True, min_psnr_gain_db=5.0).min_psnr_gain_db == 5.0
 
 
 def test_it_survives_json() -> None:
