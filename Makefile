@@ -71,7 +71,7 @@ bench: setup  ## Measure ingest, Transform, trainer feed and evaluation against 
 	$(BIN)/python infra/bench
 
 .PHONY: bench-denoise
-bench-denoise: setup  ## Measure filters, and a model (MODEL=DIR), on every noise; print tables and gates
+bench-denoise: setup  ## Measure filters and a denoiser (MODEL=DIR) on every noise; print tables and gates
 	$(BIN)/python infra/bench/bench_denoise.py $(if $(MODEL),--model $(MODEL)) $(BENCH)
 
 lock: setup  ## Resolve requirements.lock anew (pyproject.toml + infra/lock/overrides.txt)

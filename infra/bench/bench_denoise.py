@@ -4,8 +4,9 @@ Three sets of fields: held-out experiments of a simulated screen; real RxRx1 fie
 of noise; real pairs of a noisy and a clean image. The last two are read from
 PLATEWISE_REAL_DATA and left out, saying so, where it is not set.
 
-  make bench-denoise
+  make bench-denoise                     (the denoiser that ships)
   make bench-denoise MODEL=runs/demo BENCH="--fields 16 --size 512"
+  make bench-denoise MODEL=none          (filters alone)
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is impor
 from trainer.denoising_benchmark import (
     ALL_CASES,
     CAPTURED,
+    TOLD_CASES,
     Field,
     Method,
     NoiseCase,
@@ -39,9 +41,10 @@ from trainer.denoising_benchmark import (
     rxrx1_fields,
     simulated_fields,
     table,
+    told_method,
 )
 
-LEARNED_NAME = "model"
+LEARNED_NAME, TOLD_NAME = "model", "model (told)"
 REAL_DATA = "PLATEWISE_REAL_DATA"
 
 
@@ -51,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     import cv2
 
     cv2.setNumThreads(1)  # waiting threads would count as processor time
-    learned = [] if args.model is None else [_model(args.model)]
+    learned = [] if args.model == "none" else [_model(args.model)]
     methods = [noisy_method, *classical_methods(), *learned]
     if args.told:
         methods += classical_methods(told=True, names=("nlm", "vst-nlm", "tv", "wavelet"))
@@ -69,7 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"Simulated screen ({args.screen}), held-out experiments", fields, methods, cases
         )
         if learned:
-            gates = check_gates(scores, LEARNED_NAME)
+            told = _told(args.model, fields, cases)
+            gates = check_gates([*scores, *told], LEARNED_NAME, TOLD_NAME if told else "")
             if not args.case:
                 gates.append(pure_noise_gate(learned[0].for_case(ALL_CASES[0]), fields))
             print(f"\nGates\n{gate_table(gates)}")
@@ -147,6 +151,15 @@ def _model(path: str) -> Method:
     return Method.of(LEARNED_NAME, denoise)
 
 
+def _told(path: str, fields: Sequence[Field], cases: Sequence[NoiseCase]) -> list[Scores]:
+    """The model told the noise, in the cases where it can be; nothing where it cannot be told."""
+    from pipelines.model_folder import find_denoiser
+
+    method = told_method(TOLD_NAME, find_denoiser(path))
+    told = [case for case in cases if case in TOLD_CASES]
+    return evaluate([method], fields, told) if method is not None and told else []
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bench_denoise.py",
@@ -154,7 +167,10 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--model", metavar="DIR", help="a trained model, or generic, as for platewise denoise"
+        "--model",
+        default="generic",
+        metavar="DIR",
+        help="a trained model, as for platewise denoise; none: filters alone (default: generic)",
     )
     parser.add_argument(
         "--fields", type=int, default=8, metavar="N", help="simulated fields (default: 8)"

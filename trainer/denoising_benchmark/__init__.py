@@ -30,6 +30,7 @@ from trainer.denoising_benchmark.methods import classical_methods, noise_of
 from trainer.denoising_benchmark.pure_noise import pure_noise_gate
 from trainer.denoising_benchmark.summary import best_classical, gain_db, paired_bootstrap, select
 from trainer.denoising_benchmark.tables import channel_table, gate_table, table
+from trainer.denoising_benchmark.told import TOLD_CASES, told_method
 
 __all__ = [
     "ALL_CASES",
@@ -39,6 +40,7 @@ __all__ = [
     "LOF",
     "NOISY",
     "NO_NOISE",
+    "TOLD_CASES",
     "Denoise",
     "Field",
     "GateResult",
@@ -61,4 +63,5 @@ __all__ = [
     "select",
     "simulated_fields",
     "table",
+    "told_method",
 ]

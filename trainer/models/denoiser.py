@@ -12,10 +12,12 @@ from trainer.models.blocks import (
     UnfoldChannels,
     conv,
 )
-from trainer.models.noise_front import AnswerInNoiseUnits, NoiseFront
+from trainer.models.noise_front import AnswerInNoiseUnits, NoiseFront, ToldNoiseFront
 
 
-def build_denoiser(config: ModelConfig, any_channels: bool = False) -> keras.Model:
+def build_denoiser(
+    config: ModelConfig, any_channels: bool = False, told: bool = False
+) -> keras.Model:
     """Normalised noisy image [B, H, W, C] -> denoised image of the same shape, float32.
 
     There are no normalisation layers, because they would shift intensities with the content
@@ -29,21 +31,25 @@ def build_denoiser(config: ModelConfig, any_channels: bool = False) -> keras.Mod
         Widths, mode and front.
     any_channels
         Leave C free, for ``channelwise`` alone.
+    told
+        The model wants ``[noisy image, standard deviation of its noise]``, both [B, H, W, C], and
+        estimates nothing; for ``noise_scaled`` alone. Weights are those of the blind one.
     """
-    channelwise = config.denoiser_design.mode == "channelwise"
-    if any_channels and not channelwise:
+    design = config.denoiser_design
+    if any_channels and design.mode != "channelwise":
         raise ValueError("only a channelwise denoiser takes any number of channels")
-    noisy_BHWC = keras.Input(
-        (None, None, None if any_channels else config.n_channels), name="noisy"
-    )
-    if channelwise:
+    if told and design.front != "noise_scaled":
+        raise ValueError("only a noise_scaled denoiser can be told the noise")
+    shape = (None, None, None if any_channels else config.n_channels)
+    inputs = [keras.Input(shape, name=name) for name in ("noisy", "told")[: 2 if told else 1]]
+    if design.mode == "channelwise":
         # Channels stand where images of a minibatch do: none sees another.
-        single_BHW1 = FoldChannels(dtype="float32", name="fold")(noisy_BHWC)
-        single_BHW1 = _restore(single_BHW1, config, 1)
-        denoised_BHWC = UnfoldChannels(dtype="float32", name="unfold")([single_BHW1, noisy_BHWC])
+        fold = FoldChannels(dtype="float32", name="fold")
+        single_BHW1 = _restore([fold(x) for x in inputs], config, 1)
+        denoised_BHWC = UnfoldChannels(dtype="float32", name="unfold")([single_BHW1, inputs[0]])
     else:
-        denoised_BHWC = _restore(noisy_BHWC, config, config.n_channels)
-    return keras.Model(noisy_BHWC, denoised_BHWC, name="denoiser")
+        denoised_BHWC = _restore(inputs, config, config.n_channels)
+    return keras.Model(inputs if told else inputs[0], denoised_BHWC, name="denoiser")
 
 
 def denoiser_multiple_px(config: ModelConfig) -> int:
@@ -52,16 +58,20 @@ def denoiser_multiple_px(config: ModelConfig) -> int:
 
 
 def _restore(
-    noisy_BHWC: keras.KerasTensor, config: ModelConfig, n_channels: int
+    inputs: list[keras.KerasTensor], config: ModelConfig, n_channels: int
 ) -> keras.KerasTensor:
-    """One network's answer to the noisy image, float32."""
+    """One network's answer to the noisy image (and the noise that it is told), float32."""
+    noisy_BHWC = inputs[0]
     if config.denoiser_design.front == "plain":
         # An impulse in a dim channel stands a hundred of its standard deviations high;
         # unbounded, such inputs teach the network that channel and nothing of the others.
         x = keras.ops.arcsinh(noisy_BHWC)
         residual_BHWC = _unet(x, config, n_channels)
         return keras.layers.Add(dtype="float32", name="add")([noisy_BHWC, residual_BHWC])
-    front = NoiseFront(dtype="float32", name="noise_front")(noisy_BHWC)
+    if len(inputs) == 1:
+        front = NoiseFront(dtype="float32", name="noise_front")(noisy_BHWC)
+    else:
+        front = ToldNoiseFront(dtype="float32", name="noise_front")(inputs)
     answer = _unet(front["features"], config, 2 * n_channels)
     return AnswerInNoiseUnits(dtype="float32", name="add")(
         [noisy_BHWC, front["repair"], front["noise"], answer]

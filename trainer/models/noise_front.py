@@ -53,36 +53,21 @@ class NoiseFront(keras.layers.Layer):
     """
 
     def call(self, image_BHWC: tf.Tensor) -> dict[str, tf.Tensor]:
-        image_BHWC = tf.cast(image_BHWC, tf.float32)
-        pepper_BHWC, salt_BHWC = extremes(image_BHWC)
-        low_B11C = tf.reduce_min(image_BHWC, (1, 2), keepdims=True)
-        keep_BHWC = (1.0 - pepper_BHWC) * (1.0 - salt_BHWC)
-        repair_BHWC = (1.0 - keep_BHWC) * (fill(image_BHWC, keep_BHWC) - image_BHWC)
-        filled_BHWC = image_BHWC + repair_BHWC
-        noise_BHWC = noise_level(filled_BHWC, keep_BHWC)
-        local_BHWC = box_mean(filled_BHWC)
-        features = [
-            # arcsinh: linear in small differences, logarithmic in large ones.
-            tf.asinh((filled_BHWC - local_BHWC) / noise_BHWC),
-            tf.asinh((filled_BHWC - low_B11C) / noise_BHWC) - 2.0,
-            tf.asinh(local_BHWC),
-            pepper_BHWC,
-            salt_BHWC,
-            _beyond_rounding(noise_BHWC, image_BHWC),
-        ]
-        return {
-            "features": tf.concat(features, -1),
-            "repair": repair_BHWC,
-            "noise": noise_BHWC,
-        }
+        return _describe(image_BHWC)
 
     def compute_output_shape(self, input_shape: tuple) -> dict[str, tuple]:
-        *outer, channels = input_shape
-        return {
-            "features": (*outer, None if channels is None else 6 * channels),
-            "repair": input_shape,
-            "noise": input_shape,
-        }
+        return _described(input_shape)
+
+
+@keras.saving.register_keras_serializable(package="platewise")
+class ToldNoiseFront(keras.layers.Layer):
+    """:class:`NoiseFront` for ``[image, standard deviation of its noise]``: none is estimated."""
+
+    def call(self, inputs: list[tf.Tensor]) -> dict[str, tf.Tensor]:
+        return _describe(*inputs)
+
+    def compute_output_shape(self, input_shape: list[tuple]) -> dict[str, tuple]:
+        return _described(input_shape[0])
 
 
 @keras.saving.register_keras_serializable(package="platewise")
@@ -102,6 +87,43 @@ class AnswerInNoiseUnits(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: list[tuple]) -> tuple:
         return input_shape[0]
+
+
+def _describe(image_BHWC: tf.Tensor, told_BHWC: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+    image_BHWC = tf.cast(image_BHWC, tf.float32)
+    pepper_BHWC, salt_BHWC = extremes(image_BHWC)
+    low_B11C = tf.reduce_min(image_BHWC, (1, 2), keepdims=True)
+    keep_BHWC = (1.0 - pepper_BHWC) * (1.0 - salt_BHWC)
+    repair_BHWC = (1.0 - keep_BHWC) * (fill(image_BHWC, keep_BHWC) - image_BHWC)
+    filled_BHWC = image_BHWC + repair_BHWC
+    if told_BHWC is None:
+        noise_BHWC = noise_level(filled_BHWC, keep_BHWC)
+    else:
+        noise_BHWC = tf.maximum(tf.cast(told_BHWC, tf.float32), _NOISE_FLOOR)
+    local_BHWC = box_mean(filled_BHWC)
+    features = [
+        # arcsinh: linear in small differences, logarithmic in large ones.
+        tf.asinh((filled_BHWC - local_BHWC) / noise_BHWC),
+        tf.asinh((filled_BHWC - low_B11C) / noise_BHWC) - 2.0,
+        tf.asinh(local_BHWC),
+        pepper_BHWC,
+        salt_BHWC,
+        _beyond_rounding(noise_BHWC, image_BHWC),
+    ]
+    return {
+        "features": tf.concat(features, -1),
+        "repair": repair_BHWC,
+        "noise": noise_BHWC,
+    }
+
+
+def _described(input_shape: tuple) -> dict[str, tuple]:
+    *outer, channels = input_shape
+    return {
+        "features": (*outer, None if channels is None else 6 * channels),
+        "repair": input_shape,
+        "noise": input_shape,
+    }
 
 
 def extremes(image_BHWC: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

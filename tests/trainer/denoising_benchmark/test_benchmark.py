@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import ndimage, stats
 
+from trainer.denoise import GENERIC, load_denoiser
 from trainer.denoising_benchmark import (
     ALL_CASES,
     CLASSICAL,
@@ -25,6 +26,7 @@ from trainer.denoising_benchmark import (
     select,
     simulated_fields,
     table,
+    told_method,
 )
 from trainer.denoising_benchmark.cases import gaussian, impulse, mixed, poisson
 from trainer.denoising_benchmark.tables import channel_table
@@ -232,3 +234,20 @@ def test_structure_painted_into_pure_noise_is_caught() -> None:
     assert not painting.passed and painting.value > 0.3
     with pytest.raises(ValueError, match="no other channel"):
         pure_noise_gate(lambda noisy: noisy, [Field("one", fields[0].clean_HWC[..., :1])])
+
+
+def test_the_denoiser_that_ships_loses_little_by_being_blind() -> None:
+    rng = np.random.default_rng(1)
+    smooth = ndimage.gaussian_filter(rng.normal(size=(2, 128, 128, 2)), (0, 6, 6, 0))
+    fields = [Field(f"f{i}", 90 + 600 * image.astype(np.float32)) for i, image in enumerate(smooth)]
+    told = told_method("told", GENERIC)
+    assert told is not None
+    blind = Method.of("blind", load_denoiser(GENERIC))
+    case = gaussian(25.0, False)
+    scores = evaluate([noisy_method, blind, told], fields, [case])
+    gates = [gate for gate in check_gates(scores, "blind", "told") if "told" in gate.test]
+    assert [gate.case for gate in gates] == [case.name]
+    assert gates[0].passed
+    gained = gain_db(select(scores, case.name, "told"), select(scores, case.name, "noisy"), 0)
+    assert gained.value > 8
+    assert told_method("told", "/nowhere") is None

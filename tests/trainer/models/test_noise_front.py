@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from trainer.config import ModelConfig
+from trainer.denoising.saved import GENERIC, model_config, read_denoiser
 from trainer.models.blocks import FoldChannels, UnfoldChannels
+from trainer.models.denoiser import build_denoiser
 from trainer.models.noise_front import AnswerInNoiseUnits, NoiseFront, box_mean
 
 RNG = np.random.default_rng(6)
@@ -116,3 +119,17 @@ def test_folding_and_back() -> None:
     assert folded.shape == (6, 4, 6, 1)
     np.testing.assert_array_equal(folded[1, ..., 0], image[0, ..., 1])
     np.testing.assert_array_equal(UnfoldChannels()([folded, image]), image)
+
+
+def test_told_what_it_would_estimate_it_answers_the_same() -> None:
+    blind, fit = read_denoiser(str(GENERIC))
+    told = build_denoiser(model_config(fit), any_channels=True, told=True)
+    told.set_weights(blind.get_weights())
+    rng = np.random.default_rng(0)
+    image = rng.normal(size=(2, 48, 64, 3)).astype(np.float32)
+    noise = NoiseFront()(image)["noise"].numpy()
+    expected = blind(image, training=False).numpy()
+    np.testing.assert_allclose(told([image, noise], training=False), expected, atol=1e-5)
+    assert np.abs(told([image, 0.3 * noise], training=False) - expected).max() > 0.1
+    with pytest.raises(ValueError, match="noise_scaled"):
+        build_denoiser(ModelConfig(), told=True)
