@@ -12,7 +12,11 @@ from trainer.denoising_benchmark.cases import NoiseCase
 from trainer.denoising_benchmark.evaluate import CLASSICAL, LOF, Denoise, Method
 from trainer.filters import apply
 from trainer.filters.noise_estimate import NoiseModel
-from trainer.filters.settings import MedianSettings
+from trainer.filters.settings import (
+    GaussianSettings,
+    MedianSettings,
+    TotalVariationSettings,
+)
 
 
 @dataclass(frozen=True)
@@ -25,11 +29,15 @@ class _Row:
 
 _ROWS = (
     _Row("gaussian", "gaussian"),
+    # What suits a smooth screen, and what suits fine structure, differ: both are there.
+    _Row("gaussian-2", "gaussian", GaussianSettings(2.0)),
+    _Row("gaussian-4", "gaussian", GaussianSettings(4.0)),
     _Row("median-3", "median", MedianSettings(3)),
     _Row("median-5", "median", MedianSettings(5)),
     _Row("switching-median", "switching-median"),
     _Row("bilateral", "bilateral"),
     _Row("tv", "tv"),
+    _Row("tv-1", "tv", TotalVariationSettings(1.0)),
     _Row("wavelet", "wavelet"),
     _Row("nlm", "nlm"),
     _Row("vst-nlm", "vst-nlm"),

@@ -47,14 +47,14 @@ _ALL = (
     Filter(
         "vst-nlm",
         "non-local means after stabilising the variance of shot and read noise",
-        kinds.NonLocalMeansSettings,
+        kinds.StabilisedMeansSettings,
         "vst",
         "vst_non_local_means",
     ),
     Filter(
         "switching+vst-nlm",
         "switching median, then vst-nlm",
-        kinds.NonLocalMeansSettings,
+        kinds.StabilisedMeansSettings,
         "vst",
         "switching_vst_non_local_means",
     ),

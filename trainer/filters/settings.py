@@ -1,5 +1,8 @@
 """The settings of every filter.
 
+Strengths are what :func:`trainer.filters.tune.tune` found on training experiments of the
+simulated screen, over Gaussian sigma 10, 25 and 50 and, for ``vst-nlm``, peaks of 255, 60, 15.
+
 Grey levels are those of an 8-bit image, 0..255: images of other depths are scaled first.
 """
 
@@ -76,7 +79,7 @@ class NonLocalMeansSettings:
     #: Farthest patch looked at, px in each direction.
     search_distance_px: int = 6
     #: Cut-off of the patch distance, in standard deviations of the noise.
-    cutoff_in_sigmas: float = 0.6
+    cutoff_in_sigmas: float = 1.2
     #: Standard deviation of the noise, grey levels; 0 estimates it in each channel.
     sigma_grey_levels: float = 0.0
     #: Take off the bias that clipping put on the image.
@@ -90,13 +93,20 @@ class NonLocalMeansSettings:
 
 
 @dataclass(frozen=True)
+class StabilisedMeansSettings(NonLocalMeansSettings):
+    """The same behind a transform that makes the standard deviation of the noise 1."""
+
+    cutoff_in_sigmas: float = 0.8
+
+
+@dataclass(frozen=True)
 class BilateralSettings:
     """Means over near pixels of like grey level."""
 
     #: Standard deviation in space, px.
-    sigma_px: float = 2.0
+    sigma_px: float = 4.0
     #: Standard deviation in grey level, in standard deviations of the noise.
-    range_in_sigmas: float = 3.0
+    range_in_sigmas: float = 8.0
     #: Standard deviation of the noise, grey levels; 0 estimates it in each channel.
     sigma_grey_levels: float = 0.0
     #: Take off the bias that clipping put on the image.
@@ -113,7 +123,7 @@ class TotalVariationSettings:
     """The image of least total variation that is still near (Chambolle 2004)."""
 
     #: Weight of the variation, in standard deviations of the noise.
-    weight_in_sigmas: float = 1.0
+    weight_in_sigmas: float = 4.5
     #: Most iterations.
     iterations: int = 100
     #: Standard deviation of the noise, grey levels; 0 estimates it in each channel.
@@ -133,8 +143,10 @@ class WaveletSettings:
 
     #: Name of the wavelet in PyWavelets.
     wavelet: str = "sym4"
+    #: Levels of the transform, as far as the image is large enough for them.
+    levels: int = 5
     #: Threshold's noise, in standard deviations of the estimated one.
-    strength_in_sigmas: float = 1.0
+    strength_in_sigmas: float = 1.5
     #: Standard deviation of the noise, grey levels; 0 estimates it in each channel.
     sigma_grey_levels: float = 0.0
     #: Take off the bias that clipping put on the image.
@@ -142,6 +154,7 @@ class WaveletSettings:
 
     def __post_init__(self) -> None:
         _positive(self.strength_in_sigmas, "strength_in_sigmas")
+        require(self.levels >= 1, f"levels must be >= 1; got {self.levels}")
         require(self.sigma_grey_levels >= 0, "sigma_grey_levels must be >= 0")
 
 

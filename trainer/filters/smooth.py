@@ -94,8 +94,10 @@ def total_variation(
 
 def wavelet(image_HW: np.ndarray, settings: WaveletSettings, noise: NoiseModel | None) -> Any:
     """Wavelet shrinkage with BayesShrink's thresholds."""
+    import pywt
     from skimage.restoration import denoise_wavelet
 
+    deepest = pywt.dwt_max_level(min(image_HW.shape), pywt.Wavelet(settings.wavelet).dec_len)
     sigma = _sigma(image_HW, settings.sigma_grey_levels, noise)
     if sigma <= _NO_SIGMA:
         return image_HW
@@ -105,6 +107,7 @@ def wavelet(image_HW: np.ndarray, settings: WaveletSettings, noise: NoiseModel |
         wavelet=settings.wavelet,
         mode="soft",
         method="BayesShrink",
+        wavelet_levels=max(1, min(settings.levels, deepest)),
         rescale_sigma=False,
     )
     return _debiased(image_HW, filtered_HW, settings.debias, noise)
