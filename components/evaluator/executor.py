@@ -19,10 +19,11 @@ from components.beam_workers import PortableBeamExecutor
 from components.evaluator import module
 from components.evaluator.config import THRESHOLDS, EvaluationConfig
 from components.evaluator.eval_config import build_eval_config
-from components.evaluator.promotion import further_gates
+from components.evaluator.promotion import closed_comparison, further_gates, told_why
 from components.evaluator.results import FILE_NAME, Evaluation
 from components.evaluator.verdict import judge
 from components.evaluator.wells import measure_wells, to_files
+from components.predictor.comparison import read_comparison
 from components.worker_errors import worker_errors
 from trainer import schema
 from trainer.manifest import Manifest, open_binary, read_manifest, verify
@@ -57,11 +58,8 @@ class PlateEvaluatorExecutor(PortableBeamExecutor, stock.Executor):
         manifest = read_manifest(folder)
         verify(folder, manifest, [schema.SPLIT_EVAL])
         n_classes = len(manifest.classes)
-        has_baseline = (
-            config.compare_with_baseline
-            and bool(input_dict.get(keys.BASELINE_MODEL_KEY))
-            and _rows_have_baseline(folder, manifest)
-        )
+        compares = config.compare_with_baseline and bool(input_dict.get(keys.BASELINE_MODEL_KEY))
+        has_baseline = compares and _rows_have_baseline(folder, manifest)
         if manifest.of_split(schema.SPLIT_EVAL):
             inputs = dict(input_dict)
             inputs.pop(BATCH_EFFECTS_KEY, None)
@@ -81,9 +79,17 @@ class PlateEvaluatorExecutor(PortableBeamExecutor, stock.Executor):
         expected = manifest.expected_sites.get(schema.SPLIT_EVAL, {})
         there = input_dict.get(BATCH_EFFECTS_KEY)
         effects = read_batch_effects(artifact_utils.get_single_uri(there)) if there else None
-        compares = config.compare_with_baseline and bool(input_dict.get(keys.BASELINE_MODEL_KEY))
         further = further_gates(config, measures, effects, compares)
-        evaluation = judge(evaluation_uri, config, n_classes, has_baseline, expected, further)
+        if compares and not has_baseline:
+            further = [closed_comparison(config), *further]
+        evaluation = judge(
+            evaluation_uri,
+            config,
+            n_classes,
+            has_baseline,
+            expected,
+            *told_why(further, read_comparison(folder) if compares else None),
+        )
         io_utils.write_string_file(os.path.join(evaluation_uri, FILE_NAME), evaluation.to_json())
         _bless(input_dict, output_dict, evaluation)
 

@@ -1,17 +1,23 @@
 """Thresholds that TFMA does not know: guessability, the denoiser, calibration.
 
-Each is one number over the whole screen. One that is on and was not measured fails closed.
+Each is one number over the whole screen. One that is on and was not measured fails closed; so
+does one that compares with a latest blessed model that did not read the rows, unless that model
+is of another kind: then nothing can be compared, and that is told.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Sequence
 
 from components.batch_effect_evaluator.results import BatchEffects
 from components.evaluator.config import EvaluationConfig
 from components.evaluator.results import Gate
 from components.evaluator.wells import WellMeasures
+from components.predictor.comparison import NotCompared
 
+ACCURACY_CHANGE = "accuracy minus the baseline's"
 PROBE = "experiment guessed within its cell type"
 PROBE_RISE = "experiment guessed, minus the baseline's"
 PSNR_GAIN = "mean PSNR gain in dB"
@@ -54,6 +60,38 @@ def further_gates(
         value = after.ece if after else None
         gates.append(_at_most(ECE, "all wells", value, config.max_ece_after_temperature))
     return gates
+
+
+def closed_comparison(config: EvaluationConfig) -> Gate:
+    """The threshold on accuracy against a latest blessed model that did not read the rows."""
+    bound = f">= {-config.max_drop_against_baseline:.4g}"
+    why = "the predictions hold no answers of the latest blessed model"
+    return Gate(ACCURACY_CHANGE, "all wells", None, bound, False, why)
+
+
+def told_why(
+    gates: Sequence[Gate], why: NotCompared | None
+) -> tuple[tuple[Gate, ...], tuple[Gate, ...]]:
+    """Gates that decide, and those against a model that nothing can be compared with.
+
+    Parameters
+    ----------
+    gates
+        From :func:`further_gates` and :func:`closed_comparison`.
+    why
+        What the predictor says of a latest blessed model that did not read the rows.
+    """
+    if why is None:
+        return tuple(gates), ()
+    deciding: list[Gate] = []
+    not_compared: list[Gate] = []
+    for gate in gates:
+        if gate.value is not None or gate.metric not in (ACCURACY_CHANGE, PROBE_RISE):
+            deciding.append(gate)
+            continue
+        told = dataclasses.replace(gate, reason=why.reason)
+        (deciding if why.unreadable else not_compared).append(told)
+    return tuple(deciding), tuple(not_compared)
 
 
 def _at_most(metric: str, slice_name: str, value: float | None, bound: float) -> Gate:

@@ -55,6 +55,8 @@ class Gate:
     #: Such as ``>= 0.25``.
     threshold: str
     passed: bool
+    #: Why there is no value, where more is known than that.
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,9 @@ class Evaluation:
     n_classes: int
     has_baseline: bool
     config: EvaluationConfig
+    #: Thresholds against a latest blessed model that nothing can be compared with, each with the
+    #: reason; they decide nothing.
+    not_compared: tuple[Gate, ...] = ()
 
     def find(self, **columns: str) -> SliceMetrics | None:
         """The slice of exactly these columns: ``find(level="well", experiment="RPE-08")``."""
@@ -103,6 +108,7 @@ def from_json(text: str) -> Evaluation:
         n_classes=plain["n_classes"],
         has_baseline=plain["has_baseline"],
         config=build(EvaluationConfig, plain["config"], "evaluation."),
+        not_compared=tuple(Gate(**gate) for gate in plain.get("not_compared", ())),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from components.evaluator.config import EvaluationConfig
 from components.evaluator.eval_config import BASELINE, EXAMPLE_COUNT, GATE_ROWS
 from components.evaluator.metrics import ACCURACY, TOP_5
+from components.evaluator.promotion import ACCURACY_CHANGE
 from components.evaluator.results import Evaluation, Gate, SliceMetrics, Value
 from components.evaluator.tfma_api import tfma
 from trainer import schema
@@ -22,6 +23,7 @@ def judge(
     has_baseline: bool,
     expected_sites: Mapping[str, int],
     further: Sequence[Gate] = (),
+    not_compared: Sequence[Gate] = (),
 ) -> Evaluation:
     """Read what TFMA wrote and decide.
 
@@ -39,6 +41,8 @@ def judge(
         Experiment -> sites that should have been evaluated; one without a row fails.
     further
         Thresholds that TFMA does not know, from :mod:`components.evaluator.promotion`.
+    not_compared
+        Thresholds that cannot be asked, to be told of.
     """
     slices = _read_slices(uri)
     own = _gates(slices, config, n_classes, has_baseline, expected_sites)
@@ -58,6 +62,7 @@ def judge(
         n_classes=n_classes,
         has_baseline=has_baseline,
         config=config,
+        not_compared=tuple(not_compared),
     )
 
 
@@ -131,7 +136,7 @@ def _gates(
     if has_baseline:
         change = overall.change[ACCURACY].value if overall else None
         allowed = -config.max_drop_against_baseline
-        gates.append(_at_least("accuracy minus the baseline's", "all wells", change, allowed))
+        gates.append(_at_least(ACCURACY_CHANGE, "all wells", change, allowed))
     by_experiment = {
         part.columns[schema.EXPERIMENT]: part
         for part in wells
@@ -165,5 +170,6 @@ def _reason(gate: Gate) -> str:
         n_sites = gate.threshold.split()[-1]
         return f"{gate.slice}: none of its {n_sites} sites was evaluated"
     missing = "not measured: no row" if gate.metric.startswith(ACCURACY) else "not measured"
+    missing = f"not measured: {gate.reason}" if gate.reason else missing
     found = missing if gate.value is None else f"{gate.value:.4g}"
     return f"{gate.slice}: {gate.metric} is {found}; it must be {gate.threshold}"

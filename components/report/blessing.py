@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
+from components.evaluator import results
 from components.evaluator.results import read_evaluation
 from components.report.data import Blessing, Gate
 
@@ -28,8 +30,8 @@ def read_blessing(evaluation: str, blessing: str) -> Blessing:
     """
     if evaluation:
         found = read_evaluation(evaluation)
-        gates = tuple(Gate(g.metric, g.slice, g.value, g.threshold, g.passed) for g in found.gates)
-        return Blessing(found.blessed, _in_words(found.reasons, gates), gates)
+        gates, not_compared = _shown(found.gates), _shown(found.not_compared)
+        return Blessing(found.blessed, _in_words(found.reasons, gates), gates, not_compared)
     if blessing:
         import tensorflow as tf
 
@@ -37,6 +39,10 @@ def read_blessing(evaluation: str, blessing: str) -> Blessing:
             if tf.io.gfile.exists(f"{blessing.rstrip('/')}/{name}"):
                 return Blessing(blessed)
     return Blessing(None)
+
+
+def _shown(gates: tuple[results.Gate, ...]) -> tuple[Gate, ...]:
+    return tuple(Gate(**dataclasses.asdict(gate)) for gate in gates)
 
 
 def _in_words(reasons: tuple[str, ...], gates: tuple[Gate, ...]) -> tuple[str, ...]:

@@ -89,6 +89,8 @@ class Gate:
     value: float | None
     threshold: str
     passed: bool
+    #: Why there is no value, where more is known than that.
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,8 @@ class Blessing:
     blessed: bool | None
     reasons: tuple[str, ...] = ()
     gates: tuple[Gate, ...] = ()
+    #: Thresholds against an earlier model that nothing can be compared with; they decide nothing.
+    not_compared: tuple[Gate, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,8 @@ Keys, all of them always there; ``null`` means not known or not measured. Shares
     ``brier``, ``negative_log_likelihood``, ...), the same by experiment, ``temperature`` for new
     plates, ``temperatures`` of the experiments and how they were ``fitted_on``; or ``null``.
 ``blessing``
-    ``blessed`` (true, false or null), ``reasons``, ``gates``.
+    ``blessed`` (true, false or null), ``reasons``, ``gates``; ``not_compared``: those against an
+    earlier model that nothing can be compared with, each with its ``reason``.
 ``quality``
     ``sites_expected``, ``sites_used``, ``sites_missing``, ``sites_incomplete``,
     ``sites_corrupt``, ``n_dead_letters``, ``reasons``, ``outlier_plates``, ``plate_group_leak``,

@@ -74,6 +74,8 @@ def blessing_sentence(blessing: Blessing) -> str:
     """Whether the model may be used, and the first reason why not."""
     if blessing.blessed is None:
         return "No evaluation decided whether to bless it."
+    if blessing.blessed and blessing.not_compared:
+        return "Blessed, but not compared with the model that was blessed before it."
     if blessing.blessed:
         return "Blessed."
     if not blessing.reasons:

@@ -26,6 +26,8 @@ class Made:
     right: dict[str, float]
     #: The same for the latest blessed model; None leaves its column out.
     baseline: dict[str, float] | None = None
+    #: There is a latest blessed model, but it did not read the rows.
+    unread_baseline: bool = False
     wells_per_plate: int = 40
     #: Experiments that the manifest expects beside those of ``right``.
     lost: tuple[str, ...] = ()
@@ -166,7 +168,7 @@ def evaluate(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Evaluate
             "examples": [examples],
             "model": [artifact(standard_artifacts.Model, models / "new", 7)],
         }
-        if made.baseline is not None:
+        if made.baseline is not None or made.unread_baseline:
             inputs["baseline_model"] = [artifact(standard_artifacts.Model, models / "old", 3)]
         out = tmp_path_factory.mktemp("out")
         (out / "blessing").mkdir()

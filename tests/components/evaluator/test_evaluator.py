@@ -14,6 +14,7 @@ from sklearn import metrics as sk
 
 from components.evaluator.config import EvaluationConfig
 from components.evaluator.results import FILE_NAME, from_json, read_evaluation
+from components.predictor.comparison import NotCompared, write_comparison
 from trainer import schema
 from trainer.errors import PlatewiseError
 
@@ -226,6 +227,47 @@ def test_the_comparison_can_be_switched_off(evaluate: Evaluate, made: Any) -> No
     done = evaluate(made({"HUVEC-18": 0.5}, baseline={"HUVEC-18": 1.0}), config)
     found = read_evaluation(done.evaluation_uri)
     assert found.blessed and not found.has_baseline
+
+
+CHANGE = "accuracy minus the baseline's"
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_blessed_model_that_did_not_read_the_rows_closes_its_gate(
+    evaluate: Evaluate, made: Any, told: bool
+) -> None:
+    def tell(folder: Path) -> None:
+        if told:
+            write_comparison(str(folder), NotCompared("trainer.json is torn", unreadable=True))
+
+    why = "trainer.json is torn" if told else "the predictions hold no answers of the latest"
+    config = EvaluationConfig(slices=(), confidence_intervals=False)
+    done = evaluate(made({"HUVEC-18": 0.9}, unread_baseline=True), config, damage=tell)
+    found = read_evaluation(done.evaluation_uri)
+    (gate,) = [gate for gate in found.gates if gate.metric == CHANGE]
+    assert gate.value is None and not gate.passed and gate.reason.startswith(why)
+    assert not found.blessed and found.not_compared == ()
+    (reason,) = found.reasons
+    assert reason.startswith(f"all wells: {CHANGE} is not measured: {why}")
+    assert done.blessing.get_int_custom_property("blessed") == 0
+
+
+def test_a_blessed_model_of_another_kind_is_told_and_decides_nothing(
+    evaluate: Evaluate, made: Any
+) -> None:
+    def tell(folder: Path) -> None:
+        write_comparison(str(folder), NotCompared("it reads 6 channels", unreadable=False))
+
+    config = EvaluationConfig(slices=(), confidence_intervals=False, max_batch_probe_rise=0.05)
+    done = evaluate(made({"HUVEC-18": 0.9}, unread_baseline=True), config, damage=tell)
+    found = read_evaluation(done.evaluation_uri)
+    assert found.blessed and not found.has_baseline
+    assert [(gate.metric, gate.reason) for gate in found.not_compared] == [
+        (CHANGE, "it reads 6 channels"),
+        ("experiment guessed, minus the baseline's", "it reads 6 channels"),
+    ]
+    assert CHANGE not in [gate.metric for gate in found.gates]
+    assert from_json(found.to_json()) == found
 
 
 def test_a_cut_shard_stops_the_evaluation(

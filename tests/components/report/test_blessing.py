@@ -72,3 +72,15 @@ def test_a_failed_threshold_is_said_in_per_cent(tmp_path):
         "accuracy in U2OS-04 is 9.99 %, below the threshold of 10 %",
         "experiment RPE-08: none of its sites was evaluated (> 0 of 8 sites expected)",
     )
+
+
+def test_what_was_not_compared_is_told_with_its_reason(tmp_path):
+    closed = Gate("accuracy minus the baseline's", "all wells", None, ">= -0.02", False, "torn")
+    for gates, not_compared in (((closed,), ()), ((), (closed,))):
+        evaluation = Evaluation(
+            False, (), gates, (), 50, False, EvaluationConfig(), not_compared=not_compared
+        )
+        (tmp_path / FILE_NAME).write_text(evaluation.to_json())
+        found = read_blessing(str(tmp_path), "")
+        assert [g.reason for g in found.gates] == ["torn"] * len(gates)
+        assert [g.reason for g in found.not_compared] == ["torn"] * len(not_compared)

@@ -206,6 +206,17 @@ def test_a_denoiser_that_does_nothing_is_called_so(rows, page_data):
     assert "-0.31" in text(-0.31)
 
 
+def test_what_was_not_compared_stands_in_the_answer_and_among_the_thresholds(rows, page_data):
+    metric = "accuracy minus the baseline's"
+    gate = d.Gate(metric, "all wells", None, ">= -0.02", False, f"it reads 6 channels {EVIL}")
+    text = Page(render_page(page_data(rows, blessing=d.Blessing(True, (), (), (gate,))))).text()
+    assert "Blessed, but not compared with the model that was blessed before it." in text
+    assert f"Not compared: it reads 6 channels {EVIL}." in text
+    assert f"{metric}all wellsn/a>= -0.02not compared: it reads 6 channels" in text
+    text = Page(render_page(page_data(rows, blessing=d.Blessing(False, (), (gate,))))).text()
+    assert "✗ not met: it reads 6 channels" in text and "not compared" not in text
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
