@@ -145,6 +145,16 @@ def test_shipped_configurations(name: str) -> None:
         assert any(text.startswith(line) for text in head)
 
 
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_configurations_ask_more_than_accuracy(name: str) -> None:
+    asked = load(name, [("screen.root", "screen")]).evaluation
+    assert asked.check_denoiser and asked.min_psnr_gain_db >= 0
+    assert asked.compares_probe and asked.max_ece_after_temperature <= 0.2
+    if name == "demo":
+        # Above what guessing gives its four experiments of a cell type, and not far above.
+        assert 1 / 4 < asked.max_batch_probe <= 1 / 2
+
+
 def _sections(cls: type, prefix: str = "") -> list[tuple[str, type]]:
     found = [(prefix, cls)]
     for name, hint in typing.get_type_hints(cls).items():
