@@ -17,6 +17,7 @@ from tfx.types.channel import Channel
 
 from components.baseline import LatestOtherBlessedModelStrategy
 from components.digest import code_digest
+from components.evaluator.component import PlateEvaluator
 from components.plate_example_gen.config import ScreenConfig
 from components.plate_example_gen.fingerprint import screen_fingerprint
 from components.pusher.component import PlatePusher
@@ -26,6 +27,10 @@ from pipelines.local import artifacts_dir, metadata_path
 
 BASELINE_ID = "LatestBlessedModel"
 _MOST_WORKERS = 8
+#: For steps whose work never leaves the GIL, so that threads gain nothing. Beam's in-process runner
+#: with several workers now and then mixes up what they send on a crowded machine ("Invalid
+#: PaneInfoEncoding", apache/beam issue 21643), and the step fails; with one it sends nothing.
+_ONE_WORKER = ("--direct_num_workers=1", "--direct_running_mode=in_memory")
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,9 @@ class LocalTarget:
         """Artifacts and a SQLite metadata store in the run's folder."""
         folder = Path(self.config.run.folder)
         folder.mkdir(parents=True, exist_ok=True)
+        for step in steps:
+            if isinstance(step, PlateEvaluator):
+                step.with_beam_pipeline_args(_ONE_WORKER)
         return Pipeline(
             pipeline_name=name,
             pipeline_root=str(artifacts_dir(folder)),

@@ -9,6 +9,7 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import pytest
+from apache_beam.options.pipeline_options import DirectOptions
 
 from pipelines.cli import main
 from pipelines.config import from_mapping
@@ -119,3 +120,17 @@ def test_controls_as_classes_reach_the_normaliser(settings, tmp_path: Path, cont
     (transform,) = (c for c in pipeline.components if c.id == "PlateTransform")
     custom = json.loads(transform.exec_properties["custom_config"])
     assert custom["controls_as_classes"] is controls
+
+
+def test_the_evaluator_alone_runs_in_one_worker(settings, tmp_path: Path) -> None:
+    mapping = settings(tmp_path, beam={"workers": 2})
+    pipeline = create_pipeline(from_mapping(mapping))
+    options = {
+        c.id: DirectOptions(c.executor_spec.beam_pipeline_args)
+        for c in pipeline.components
+        if hasattr(c.executor_spec, "beam_pipeline_args")
+    }
+    modes = {name: (o.direct_num_workers, o.direct_running_mode) for name, o in options.items()}
+    assert modes.pop("PlateEvaluator") == (1, "in_memory")
+    assert set(modes.values()) == {(2, "multi_threading")}
+    assert "PlateExampleGen" in modes
