@@ -67,13 +67,9 @@ def card_sentence(well: Proportion, after: dict[str, ExperimentCard]) -> str:
             f"{right}, but a linear reader also names the experiment of {shown}: batch effect is "
             "left."
         )
-        best = min(
-            (c for name, c in after.items() if name != NONE and c.guessed.value is not None),
-            key=lambda c: c.guessed.value or 0.0,
-            default=None,
-        )
+        name = _best_correction(after, chance)
+        best = after.get(name)
         if best is not None and (best.guessed.value or 0) < (guessed.value or 0):
-            name = next(n for n, c in after.items() if c is best)
             text += f" {name} brings that to {percent(best.guessed.value)}"
             text += _biology(own, best)
         elif len(after) > 1:
@@ -83,6 +79,23 @@ def card_sentence(well: Proportion, after: dict[str, ExperimentCard]) -> str:
         f"{right}, and a linear reader names the experiment of no more than {shown}: it finds no "
         "batch effect, so a correction has nothing to remove."
     )
+
+
+def _best_correction(after: dict[str, ExperimentCard], chance: float) -> str:
+    """Name of the correction to recommend; empty where none was tried.
+
+    At chance nothing of the experiment is left, and lower is not better: of the corrections that
+    come so far, the one after which treatments are found again best. Of others the lowest.
+    """
+    tried = {
+        name: (card.guessed.value, card.found_again or 0.0)
+        for name, card in after.items()
+        if name != NONE and card.guessed.value is not None
+    }
+    there = [name for name, (guessed, _) in tried.items() if guessed <= chance]
+    if any(tried[name][1] for name in there):
+        return max(there, key=lambda name: tried[name][1])
+    return min(tried, key=lambda name: tried[name][0], default="")
 
 
 def _biology(before: ExperimentCard, after: ExperimentCard) -> str:
