@@ -28,6 +28,16 @@ if "servers" not in sys.modules:
     sys.modules["servers"].__path__ = [str(Path(__file__).parent / "servers")]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with the longest tests first: started last, one would run on while the rest is done."""
+
+    def marked(name: str) -> set[Path]:
+        return {item.path for item in items if item.get_closest_marker(name)}
+
+    end_to_end, slow = marked("e2e"), marked("slow")
+    items.sort(key=lambda item: 0 if item.path in end_to_end else 1 if item.path in slow else 2)
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Folder of real images and tables, or a skip that says why."""
