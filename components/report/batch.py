@@ -8,6 +8,7 @@ from typing import Any
 
 from components.batch_effect_evaluator.results import NONE, BatchEffects
 from components.report.data import SliceScore
+from components.report.explained import told_apart, treatment_entries, variance_entries
 from components.report.verdict import percent
 from trainer.metrics.batch_cards import ExperimentCard, by_experiment
 from trainer.metrics.batch_effect import METRIC_NAMES, SCOPE_ALL, MetricInfo, MetricRow
@@ -164,9 +165,12 @@ def machine(
                 "chance": result.cards.chance,
                 "metrics": [row.to_json() for row in result.rows],
                 "notes": list(result.notes),
+                "variance": variance_entries(result.variance),
             }
             for result in found.results
         },
+        "treatments": treatment_entries(found),
+        "told_apart": told_apart(found),
         "cards": [
             {
                 "experiment": card.experiment,

@@ -29,8 +29,12 @@ Keys, all of them always there; ``null`` means not known or not measured. Shares
     ``n_training_plates``.
 ``batch_effects``
     ``corrections`` (``none`` first: ``guessed`` with interval, ``chance``, ``metrics``,
-    ``notes``), ``cards`` by experiment with their ``sentence``, what corrections were
-    ``fitted_on`` and which were ``left_out``; or ``null``.
+    ``notes``, and ``variance``: by ``scope`` and principal ``component`` (0: the whole embedding)
+    the ``share`` of each factor and its ``chance``), ``cards`` by experiment with their
+    ``sentence``, what corrections were ``fitted_on`` and which were ``left_out``;
+    ``treatments`` without correction (``mean_average_precision`` over the wells, ``p_value``,
+    ``q_value`` after Benjamini and Hochberg over the treatments of the ``scope``), and
+    ``told_apart``, the page's line about them; or ``null``.
 ``calibration``
     ``before`` and ``after`` temperature scaling (``ece`` with interval, ``ece_equal_mass``,
     ``brier``, ``negative_log_likelihood``, ...), the same by experiment, ``temperature`` for new

@@ -19,6 +19,7 @@ from components.report import charts
 from components.report.batch import batch_cards, metric_lines
 from components.report.batch import title as correction_title
 from components.report.data import ReportData, SliceScore
+from components.report.explained import told_apart, variance_lines
 from components.report.reliability import diagram
 from components.report.verdict import THIN, count, headline_sentence, percent
 from components.report.wells import NAMES, with_ladder
@@ -85,6 +86,8 @@ def render_page(data: ReportData) -> str:
         script=Markup(script),
         batch=batch_cards(data.experiments, data.batch_effects),
         metric_lines=metric_lines(data.batch_effects),
+        variance=variance_lines(data.batch_effects),
+        told_apart=told_apart(data.batch_effects),
         bar_end=_bar_end(data),
         colours=_colours(data),
         figures=_figures(data),
