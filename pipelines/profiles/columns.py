@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from trainer.errors import PlatewiseError
 
@@ -105,12 +105,8 @@ def choose_features(
     if patterns:
         return _matching(numeric, columns, taken, patterns, where), []
     free = [column for column in numeric if column not in taken]
-    if any(METADATA_MARK in column.lower() for column in columns):
-        chosen = [c for c in free if METADATA_MARK not in c.lower() and not _COUNTERS.match(c)]
-    elif any(column.startswith(COMPARTMENTS) for column in free):
-        chosen = [column for column in free if column.startswith(COMPARTMENTS)]
-    else:
-        chosen = [column for column in free if not _is_naming(column)]
+    is_feature = _convention(free, columns)
+    chosen = [column for column in free if is_feature(column)]
     if not chosen:
         raise PlatewiseError(
             f"{where} has no feature columns: of {len(columns)} columns {len(numeric)} are "
@@ -121,13 +117,31 @@ def choose_features(
     return chosen, [column for column in free if column not in kept]
 
 
-def _matching(
-    numeric: Sequence[str],
-    columns: Sequence[str],
-    taken: set[str],
-    patterns: Sequence[str],
-    where: str,
+def would_be_features(
+    others: Sequence[str], numeric: Sequence[str], columns: Sequence[str], named: Collection[str]
 ) -> list[str]:
+    """Those of ``others``, which are not numeric, whose names are those of features."""
+    is_feature = _convention([column for column in numeric if column not in named], columns)
+    return [column for column in others if column not in named and is_feature(column)]
+
+
+def _convention(free: Sequence[str], columns: Sequence[str]) -> Callable[[str], bool]:
+    """Whether a column is a feature by its name, as :func:`choose_features` says."""
+    if any(METADATA_MARK in column.lower() for column in columns):
+        return lambda c: METADATA_MARK not in c.lower() and not _COUNTERS.match(c)
+    if any(column.startswith(COMPARTMENTS) for column in free):
+        return lambda c: c.startswith(COMPARTMENTS)
+    return lambda c: not _is_naming(c)
+
+
+def matching(columns: Iterable[str], named: Collection[str], patterns: Sequence[str]) -> list[str]:
+    """Columns whose beginning matches one of the patterns, but for those that are named.
+
+    Raises
+    ------
+    PlatewiseError
+        A pattern is no regular expression.
+    """
     expressions = []
     for pattern in patterns:
         try:
@@ -136,19 +150,29 @@ def _matching(
             raise PlatewiseError(
                 f"--features {pattern!r} is no regular expression: {error}"
             ) from error
-    matching = [c for c in columns if c not in taken and any(e.match(c) for e in expressions)]
-    if not matching:
+    return [c for c in columns if c not in named and any(e.match(c) for e in expressions)]
+
+
+def _matching(
+    numeric: Sequence[str],
+    columns: Sequence[str],
+    taken: set[str],
+    patterns: Sequence[str],
+    where: str,
+) -> list[str]:
+    found = matching(columns, taken, patterns)
+    if not found:
         raise PlatewiseError(
             f"no column of {where} begins with --features {patterns[0]!r}; "
             f"{nearest(patterns[0], columns)}"
         )
     known = set(numeric)
-    words = [column for column in matching if column not in known]
+    words = [column for column in found if column not in known]
     if words:
         raise PlatewiseError(
             f"--features matches column {words[0]!r} of {where}, which does not hold numbers"
         )
-    return matching
+    return found
 
 
 def _is_naming(column: str) -> bool:
