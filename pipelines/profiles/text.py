@@ -39,6 +39,7 @@ def metrics_text(compared: Sequence[CorrectedMetrics]) -> list[str]:
     lines: list[str] = []
     for scope in scopes:
         lines += ["", _scope_title(scope, scopes), *_scope_table(scope, compared)]
+        lines += why_not_defined(scope, compared)
         table = [row for row in compared[0].result.variance if row.scope == scope]
         if table:
             lines += ["", *_variance_text(table[: 1 + _COMPONENTS_SHOWN])]
@@ -113,17 +114,59 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     return lines
 
 
+def why_not_defined(scope: str, compared: Sequence[CorrectedMetrics]) -> list[str]:
+    """The reason of every value of a scope that is not there; one line a reason."""
+    places: dict[str, dict[str, list[str]]] = {}
+    for one in compared:
+        for row in one.result.rows:
+            if row.scope == scope and row.value is None:
+                metrics = places.setdefault(_reason(row), {})
+                metrics.setdefault(row.info.title, []).append(one.correction)
+    lines = []
+    for reason, metrics in places.items():
+        titles = [
+            title if len(found) == len(compared) else f"{title} ({', '.join(found)})"
+            for title, found in metrics.items()
+        ]
+        lines.append(f"note: - for {', '.join(titles)}: {reason}")
+    return lines
+
+
+def _reason(row: MetricRow) -> str:
+    if row.metric == "replicate_correlation" and not row.n:
+        return "no label has rows in two experiments"
+    if row.note.startswith("not defined: "):
+        return row.note.removeprefix("not defined: ")
+    if row.note in ("", "not defined on these rows"):
+        return "not defined on these rows"
+    return f"not defined on these rows: {row.note}"
+
+
+def _settings(rows: Sequence[MetricRow]) -> str:
+    """Notes of one metric's values, by scope where they differ."""
+    notes: dict[str, list[str]] = {}
+    for row in rows:
+        if row.value is not None and row.note:
+            notes.setdefault(row.note, []).append(row.scope)
+    if not notes:
+        return ""
+    note, scopes = next(iter(notes.items()))
+    if len(scopes) == len(rows):
+        return f" [{note}]"
+    return " [" + "; ".join(f"{', '.join(at)}: {text}" for text, at in notes.items()) + "]"
+
+
 def _legend(compared: Sequence[CorrectedMetrics]) -> list[str]:
     lines = [
         "what they mean (no effect: the value without any effect of experiment or label;",
         "in brackets: settings, and what was left out; both of the uncorrected rows):",
     ]
-    seen: dict[str, MetricRow] = {}
-    for row in compared[0].result.rows:
-        seen[row.metric] = row  # of the last block: all rows
-    for row in seen.values():
-        note = f" [{row.note}]" if row.note else ""
-        lines.append(f"  {row.info.title}: {row.info.meaning}{note}")
+    rows = compared[0].result.rows
+    for first in {row.metric: row for row in rows}.values():
+        note = _settings([row for row in rows if row.metric == first.metric])
+        lines.append(f"  {first.info.title}: {first.info.meaning}{note}")
+    if any(row.chance is None and row.value is not None for row in rows):
+        lines.append("  - under no effect: that value depends on the data and is not computed")
     for one in compared:
         lines += [f"note: {one.correction}: {note}" for note in one.notes]
     if len(compared) > 1:
