@@ -65,6 +65,12 @@ def add_parser(commands: Any) -> None:
         help="write everything here too, labels and components as well; - for stdout, and nothing "
         "else there (default: not written)",
     )
+    parser.add_argument(
+        "--per-label",
+        metavar="FILE",
+        help="write a CSV with each label's mAP, its p-value and Benjamini-Hochberg's q "
+        "(corrected_p_value), for each correction and cell type (default: not written)",
+    )
     parser.set_defaults(execute=execute)
 
 
@@ -126,6 +132,12 @@ def _add_metric_options(group: argparse._ArgumentGroup) -> None:
         help="leave control rows out of the metrics, not of the corrections (default: they are "
         "rows like the others, their label one of the labels)",
     )
+    group.add_argument(
+        "--standardize",
+        action="store_true",
+        help="bring each feature to mean 0 and standard deviation 1 over all rows before anything "
+        "else; constant features are left out (default: features as they come)",
+    )
     numbers = {
         "--kbet-neighbors": (50, "neighbours that kBET counts"),
         "--lisi-neighbors": (90, "neighbours of iLISI and cLISI; perplexity is a third of it"),
@@ -142,21 +154,34 @@ def _add_metric_options(group: argparse._ArgumentGroup) -> None:
 def execute(args: argparse.Namespace) -> int:
     """Run the command."""
     corrections = _corrections(args)
+    if args.per_label and not {"map", "map_significant"} & set(args.metrics):
+        raise ConfigError("--per-label holds each label's mAP: --metrics must have map")
 
     def work(terminal: Terminal) -> int:
-        from pipelines.profiles.run import measure, written
+        from pipelines.profiles.outputs import (
+            everything,
+            require_writable,
+            write_json,
+            write_per_label,
+        )
+        from pipelines.profiles.run import measure
         from pipelines.profiles.text import describe, metrics_text
 
+        json_file = None if args.json == "-" else args.json
+        outputs = {"--json": json_file, "--per-label": args.per_label}
+        require_writable(outputs.items(), args.profiles)
         profiles, compared = measure(args, corrections, terminal)
         if args.json == "-":
-            print(json.dumps(written(profiles, compared), indent=1), file=terminal.out)
-            return 0
-        print("\n".join(describe(profiles) + metrics_text(compared)), file=terminal.out)
-        if args.json:
-            with open(args.json, "w") as stream:
-                json.dump(written(profiles, compared), stream, indent=1)
-                stream.write("\n")
-            print(f"\nwritten: {args.json}", file=terminal.out)
+            print(json.dumps(everything(profiles, compared), indent=1), file=terminal.out)
+        else:
+            print("\n".join(describe(profiles) + metrics_text(compared)), file=terminal.out)
+        if json_file:
+            write_json(json_file, profiles, compared)
+        if args.per_label:
+            write_per_label(args.per_label, compared)
+        written = [name for name in outputs.values() if name]
+        if written and args.json != "-":
+            print(f"\nwritten: {', '.join(written)}", file=terminal.out)
         return 0
 
     return guarded(work, temporary_log_file("metrics"), args.debug, keep_log=False)

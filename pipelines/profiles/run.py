@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipelines.logs import Terminal
+from pipelines.profiles.confounding import treatment_notes
+from pipelines.profiles.scaling import scale_note, standardized
 from pipelines.profiles.table import ProfileColumns, Profiles, read_profiles
 from trainer.corrections.compare import CorrectedMetrics, compare_corrections
 from trainer.errors import PlatewiseError
@@ -39,6 +43,10 @@ def measure(
         missing=args.missing,
     )
     profiles = read_profiles(args.profiles, columns)
+    if args.standardize:
+        profiles = standardized(profiles)
+    elif note := scale_note(profiles):
+        profiles = _with_notes(profiles, [note])
     keep = ~profiles.control_N if args.without_controls else np.ones(len(profiles.label_N), bool)
     if not keep.any():
         raise PlatewiseError(f"{args.profiles}: --without-controls leaves no rows")
@@ -64,7 +72,27 @@ def measure(
         )
     except ValueError as error:
         raise PlatewiseError(f"{args.profiles}: {error}") from error
-    return profiles, compared
+    return _with_notes(profiles, _treatment_notes(profiles, keep, compared)), compared
+
+
+def _with_notes(profiles: Profiles, notes: Sequence[str]) -> Profiles:
+    return dataclasses.replace(profiles, notes=(*profiles.notes, *notes))
+
+
+def _treatment_notes(
+    profiles: Profiles, keep_N: NDArray[np.bool_], compared: Sequence[CorrectedMetrics]
+) -> list[str]:
+    plate_N = profiles.plate_N
+    if plate_N is not None:  # plate 1 of two experiments is two plates
+        plate_N = np.char.add(np.char.add(profiles.experiment_N, "\t"), plate_N)
+    places = {
+        "the well position (--well)": profiles.well_N,
+        "the experiment": profiles.experiment_N,
+        "the plate (--plate)": plate_N,
+    }
+    kept = {what: None if p is None else p[keep_N] for what, p in places.items()}
+    cell_type_N = None if profiles.cell_type_N is None else profiles.cell_type_N[keep_N]
+    return treatment_notes(compared, profiles.label_N[keep_N], kept, cell_type_N)
 
 
 def _wells(profiles: Profiles) -> Any:
@@ -74,16 +102,3 @@ def _wells(profiles: Profiles) -> Any:
     if profiles.plate_N is None:
         return profiles.well_N
     return np.char.add(np.char.add(profiles.plate_N, "\t"), profiles.well_N)
-
-
-def written(profiles: Profiles, compared: Sequence[CorrectedMetrics]) -> dict[str, Any]:
-    """Everything, for machines."""
-    return {
-        "profiles": profiles.path,
-        "n_rows": len(profiles.label_N),
-        "n_features": len(profiles.feature_names),
-        "features": list(profiles.feature_names),
-        "n_control_rows": int(profiles.control_N.sum()),
-        "notes": list(profiles.notes),
-        "results": [one.to_json() for one in compared],
-    }
