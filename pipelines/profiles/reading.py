@@ -66,9 +66,8 @@ def _read_text_file(
 
     separator, header = _separator(path, expected, named)
     require_columns(named, header, path)
-    decimal = "."
-    if separator != expected:
-        decimal = _decimal(path, separator)
+    decimal = _decimal(path, separator)
+    if separator != expected or decimal == ",":
         marks = _SEPARATOR_NAMES[separator] + (" with decimal commas" if decimal == "," else "")
         notes.append(f"the file is separated by {marks}, and was read so")
     names = {column for _, column in named}
@@ -99,13 +98,16 @@ def _separator(path: str, expected: str, named: Sequence[tuple[str, str]]) -> tu
 
 
 def _decimal(path: str, separator: str) -> str:
-    """A comma where numbers have one, as where semicolons separate them (Excel in Europe)."""
+    """A comma where most fractions have one (Excel in Europe), else a point."""
     import pandas as pd
 
     if separator == ",":
         return "."
     head = pd.read_csv(path, sep=separator, dtype=str, nrows=_ROWS_LOOKED_AT).stack()
-    return "," if head.str.fullmatch(r"[-+]?\d+,\d+([eE][-+]?\d+)?").any() else "."
+    with_comma, with_point = (
+        head.str.fullmatch(rf"[-+]?\d+{mark}\d+([eE][-+]?\d+)?").sum() for mark in (",", r"\.")
+    )
+    return "," if with_comma > with_point else "."
 
 
 def _read_parquet(path: str, named: Sequence[tuple[str, str]]) -> pd.DataFrame:

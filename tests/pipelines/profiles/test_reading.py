@@ -119,6 +119,7 @@ def test_names_in_the_index_of_parquet_are_found_and_others_are_no_features(
         ("csv", ";", ".", "semicolons"),
         ("csv", ";", ",", "semicolons with decimal commas"),
         ("csv", "\t", ".", "tabs"),
+        ("tsv", "\t", ",", "tabs with decimal commas"),
         ("tsv", ",", ".", "commas"),
     ],
 )
@@ -137,3 +138,11 @@ def test_a_misspelt_column_of_a_file_with_semicolons_has_its_nearest_name(tmp_pa
     _frame().to_csv(path, index=False, sep=";")
     with pytest.raises(PlatewiseError, match="did you mean 'Metadata_compound'"):
         read_profiles(str(path), ProfileColumns("compound", "batch"))
+
+
+def test_a_name_with_a_comma_makes_no_decimal_comma(tmp_path: Path) -> None:
+    frame, path = _frame().replace("c1", "1,5"), tmp_path / "wells.tsv"
+    frame.to_csv(path, index=False, sep="\t")
+    profiles = read_profiles(str(path), COLUMNS)
+    assert profiles.features_ND == pytest.approx(frame.iloc[:, 2:].to_numpy(), rel=1e-12)
+    assert "1,5" in profiles.label_N and profiles.notes == ()
