@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,15 +72,19 @@ def _read_text_file(
         marks = _SEPARATOR_NAMES[separator] + (" with decimal commas" if decimal == "," else "")
         notes.append(f"the file is separated by {marks}, and was read so")
     names = {column for _, column in named}
-    return pd.read_csv(
-        path,
-        sep=separator,
-        decimal=decimal,
-        dtype=dict.fromkeys(names, str),  # plate 01 stays 01
-        keep_default_na=False,
-        na_values={column: ["", *MISSING_WORDS] for column in header if column not in names},
-        low_memory=False,
-    )
+    with warnings.catch_warnings():
+        # More values in a row than columns in the header.
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        return pd.read_csv(
+            path,
+            sep=separator,
+            decimal=decimal,
+            dtype=dict.fromkeys(names, str),  # plate 01 stays 01
+            keep_default_na=False,
+            na_values={column: ["", *MISSING_WORDS] for column in header if column not in names},
+            low_memory=False,
+            index_col=False,  # rows that end in a separator would move one column to the left
+        )
 
 
 def _separator(path: str, expected: str, named: Sequence[tuple[str, str]]) -> tuple[str, list[str]]:

@@ -146,3 +146,15 @@ def test_a_name_with_a_comma_makes_no_decimal_comma(tmp_path: Path) -> None:
     profiles = read_profiles(str(path), COLUMNS)
     assert profiles.features_ND == pytest.approx(frame.iloc[:, 2:].to_numpy(), rel=1e-12)
     assert "1,5" in profiles.label_N and profiles.notes == ()
+
+
+def test_rows_that_end_in_a_comma_stay_in_their_columns(tmp_path: Path) -> None:
+    path = tmp_path / "trailing.csv"
+    header, *rows = _frame().to_csv(index=False).splitlines()
+    path.write_text("\n".join([header, *(f"{row}," for row in rows)]))
+    read = read_profiles(str(path), COLUMNS)
+    expected = _read(_frame(), tmp_path)
+    np.testing.assert_array_equal(read.features_ND, expected.features_ND)
+    path.write_text("\n".join([header, *(f"{row},7" for row in rows)]))
+    with pytest.raises(PlatewiseError, match="Length of header"):
+        read_profiles(str(path), COLUMNS)
