@@ -25,6 +25,8 @@ from trainer.scan import scan_plates as scan_plates
 
 #: Key of the position of a minibatch's plate in :attr:`PlateFeed.plates`.
 PLATE = "plate"
+#: What TensorFlow takes where no global seed is set.
+_GRAPH_SEED = 87654321
 
 
 def decode(serialized_B: tf.Tensor, transform: Transform, manifest: Manifest) -> dict[str, Any]:
@@ -137,6 +139,9 @@ class PlateFeed:
 
     def _plate_sites(self, plate: tf.Tensor, seed: tf.Tensor) -> tf.data.Dataset:
         """Shuffled sites of a plate, a whole number of minibatches."""
+        # Of this function's graph alone: the order follows from ``seed``, whatever global seed the
+        # process has set (with 0, TensorFlow would even compare ``seed``, a tensor, with it).
+        tf.compat.v1.get_default_graph().seed = _GRAPH_SEED
         n_sites = tf.constant(self._minibatches * self._config.minibatch_size, tf.int64)[plate]
         sites = self._labelled_sites(plate)
         shuffled = sites.shuffle(self._config.shuffle_sites, seed=seed).repeat().take(n_sites)

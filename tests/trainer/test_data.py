@@ -6,6 +6,8 @@ import itertools
 
 import numpy as np
 import pytest
+import tensorflow as tf
+from tensorflow.python.eager import context
 
 from trainer import schema
 from trainer.config import DataConfig
@@ -97,6 +99,19 @@ def test_epochs_and_seeds_differ_and_memory_changes_nothing(toy_screen) -> None:
     assert other != order
     held = build_feed(toy_screen, config(cache_in_memory=True))
     assert [sites_of(e, toy_screen) for e in elements(held, 2)] == order
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+def test_a_global_seed_changes_nothing(toy_screen, seed: int) -> None:
+    order = [sites_of(e, toy_screen) for e in elements(build_feed(toy_screen, config()), 2)]
+    before = context.global_seed()
+    tf.random.set_seed(seed)
+    try:
+        again = [sites_of(e, toy_screen) for e in elements(build_feed(toy_screen, config()), 2)]
+        assert again == order
+        assert context.global_seed() == seed
+    finally:
+        tf.random.set_seed(before)
 
 
 def test_replicas_take_whole_minibatches_and_epochs_stay_aligned(toy_screen) -> None:
