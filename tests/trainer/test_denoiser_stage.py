@@ -104,11 +104,20 @@ def test_a_stage_learns_from_noisy_images(toy_screen, tmp_path, monkeypatch) -> 
         return neighbour_pair(raw_BHWC, seed)
 
     monkeypatch.setattr(step, "neighbour_pair", remembered)
-    stages = STAGED | {"denoiser_stage": {"epochs": 2, "target": "neighbours"}}
-    history = run(toy_screen, tmp_path, **stages, loss={"reconstruction": 0.0}).trained.history
-    assert np.isfinite([epoch["loss"] for epoch in history]).all()
-    assert history[1]["denoiser_stage"] < history[0]["denoiser_stage"]
-    assert "reconstruction" not in history[2]
+    still, moved = (
+        run(
+            toy_screen,
+            tmp_path / f"{rate}",
+            loop={"epochs": 1},
+            denoiser_stage={"epochs": 2, "target": "neighbours", "peak_learning_rate": rate},
+            loss={"reconstruction": 0.0},
+        ).trained.history
+        for rate in (1e-30, 5e-3)
+    )
+    assert np.isfinite([epoch["loss"] for epoch in moved]).all()
+    # The same minibatches: what an epoch's noise adds to the loss, it adds to both.
+    assert moved[1]["denoiser_stage"] < still[1]["denoiser_stage"] - 0.02
+    assert "reconstruction" not in moved[2]
     (raw, *halves), *_ = pairs
     assert halves == [(raw[0], raw[1] // 2, raw[2] // 2, raw[3])] * 2
 
