@@ -217,6 +217,7 @@ def has_tools() -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.skipif(not has_tools(), reason="needs Go, and tofu or terraform, on the path")
 def test_validates_and_evaluates() -> None:
     environment = {k: v for k, v in os.environ.items() if k != "TF_CLI_CONFIG_FILE"}

@@ -118,10 +118,8 @@ def test_interrupted_with_everything_on_it_ends_the_same(undisturbed, screen, tm
         assert row == pytest.approx(wanted)
 
 
-@pytest.mark.parametrize(
-    "composition",
-    ["cell_type", *(pytest.param(c, marks=pytest.mark.thorough) for c in ("experiment", "random"))],
-)
+@pytest.mark.thorough
+@pytest.mark.parametrize("composition", ["cell_type", "experiment", "random"])
 def test_other_compositions_train_with_bfloat16(screen, tmp_path, composition) -> None:
     result = run(
         screen,
@@ -169,9 +167,8 @@ print(json.dumps({
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "precision", ["float32", pytest.param("mixed_bfloat16", marks=pytest.mark.thorough)]
-)
+@pytest.mark.thorough
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 def test_two_devices_agree_on_heads_and_running_statistics(screen, tmp_path, precision) -> None:
     config = screen.config(
         **ALL_ON | {"model": {"precision": precision}},
