@@ -8,6 +8,7 @@ from scipy import ndimage
 from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 
 from trainer.filters import apply
+from trainer.filters import windows as batches
 from trainer.filters.outliers import dense_cells, kde_factor, lof_factor
 from trainer.filters.settings import GridOutlierSettings, OutlierSettings
 
@@ -148,3 +149,16 @@ def test_any_number_of_neighbours(k: int) -> None:
 def test_settings_are_checked(kind: type, fields: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(fields))):
         kind(**fields)
+
+
+def test_how_many_windows_are_worked_on_at_once_changes_nothing(monkeypatch) -> None:
+    rng = np.random.default_rng(11)
+    image = rng.normal(100, 20, (40, 52)).astype(np.float32)
+    wanted = rng.random(image.shape) < 0.3
+    whole = kde_factor(image), lof_factor(image), lof_factor(image, wanted_HW=wanted)
+    monkeypatch.setattr(batches, "_BLOCK", 700)
+    monkeypatch.setattr(batches, "_CHUNK", 64)
+    parts = kde_factor(image), lof_factor(image), lof_factor(image, wanted_HW=wanted)
+    for a, b in zip(whole, parts, strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(whole[2], np.where(wanted, whole[1], 1))
