@@ -12,7 +12,7 @@ from trainer.models.blocks import (
     UnfoldChannels,
     conv,
 )
-from trainer.models.noise_front import AnswerInNoiseUnits, NoiseFront, ToldNoiseFront
+from trainer.models.noise_front import N_ANSWERS, AnswerInNoiseUnits, NoiseFront, ToldNoiseFront
 
 
 def build_denoiser(
@@ -72,9 +72,9 @@ def _restore(
         front = NoiseFront(dtype="float32", name="noise_front")(noisy_BHWC)
     else:
         front = ToldNoiseFront(dtype="float32", name="noise_front")(inputs)
-    answer = _unet(front["features"], config, 2 * n_channels)
+    answer = _unet(front["features"], config, N_ANSWERS * n_channels)
     return AnswerInNoiseUnits(dtype="float32", name="add")(
-        [noisy_BHWC, front["repair"], front["noise"], answer]
+        [noisy_BHWC, front["repair"], front["noise"], front["details"], answer]
     )
 
 

@@ -10,6 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from trainer.models.starlet import DETAIL_OF_NOISE, N_SCALES, details
+
 #: Share of an image's range within which a pixel counts as its smallest or largest value; a
 #: grey level is 1/255 of it, float32 rounding 1e-7.
 _EXTREME_TOLERANCE = 1e-4
@@ -17,8 +19,10 @@ _EXTREME_TOLERANCE = 1e-4
 _NOISE_WINDOW_PX = 15
 #: Smallest noise level, in units of the normalised image (about 0.01 grey levels).
 _NOISE_FLOOR = 1e-3
-#: Moves the tanh that weighs a repair into its flat part with answers of order 1.
+#: Moves the tanh that weighs a repair or a detail into its flat part with answers of order 1.
 _TRUST_GAIN = 4.0
+#: Of the network, for each channel: a residual, and trust in the repair and in each detail.
+N_ANSWERS = 2 + N_SCALES
 _FILL_SIGMA_PX = 0.8
 _FILL_RADIUS_PX = 3
 #: How often what a fill leaves of its neighbours is filled again: each time, a fill is true to
@@ -33,15 +37,18 @@ _STEPS_LOW, _STEPS_HIGH = 0.3, 0.7
 
 @keras.saving.register_keras_serializable(package="platewise")
 class NoiseFront(keras.layers.Layer):
-    """Image [B, H, W, C] -> dict of what the network and its output need, all [B, H, W, C].
+    """Image [B, H, W, C] -> dict of what the network and its output need, mostly [B, H, W, C].
 
     ``features``
-        [B, H, W, 6C] for the network, all of order 1.
+        [B, H, W, 10C] for the network, all of order 1.
     ``repair``
         What to add to a likely impulse to make it what its unsuspicious neighbours bend to
         (:func:`fill`); 0 everywhere else.
     ``noise``
         Local standard deviation of the noise, > 0.
+    ``details``
+        [B, H, W, 4C], what blurs of growing width take away (:mod:`trainer.models.starlet`), finest
+        first, of the image with its likely impulses mended.
 
     A pixel that equals the smallest or largest of its channel is suspected: salt and pepper
     stand there, but clipped background and saturated light too, so the network decides. The
@@ -72,18 +79,22 @@ class ToldNoiseFront(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="platewise")
 class AnswerInNoiseUnits(keras.layers.Layer):
-    """Noisy image, repair, noise level and the network's answer -> denoised image, float32.
+    """Noisy image, what the front says of it, and the network's answer -> denoised image, float32.
 
-    The answer [B, H, W, 2C] holds a residual in units of the noise, so that all levels are one
-    task and an image without noise keeps its values, and how far each repair is to be made:
-    0 not at all, large wholly. Answers of 0 give the image back.
+    The answer [B, H, W, 6C] holds a residual in units of the noise, so that all levels are one
+    task and an image without noise keeps its values; how far each repair is to be made, 0 not at
+    all, large wholly; and how far each of the four details is to be taken away (-1) or deepened.
+    So smoothing over a wide neighbourhood, which a residual would have to get right to a
+    hundredth, is one number. Answers of 0 give the image back.
     """
 
     def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
-        noisy_BHWC, repair_BHWC, noise_BHWC, answer = (tf.cast(x, tf.float32) for x in inputs)
-        residual_BHWC, trust_BHWC = tf.split(answer, 2, -1)
-        repaired_BHWC = noisy_BHWC + tf.tanh(_TRUST_GAIN * trust_BHWC) * repair_BHWC
-        return repaired_BHWC + noise_BHWC * residual_BHWC
+        *front, answer = (tf.cast(x, tf.float32) for x in inputs)
+        noisy_BHWC, repair_BHWC, noise_BHWC, details_BHWS = front
+        residual_BHWC, *trusts = tf.split(answer, N_ANSWERS, -1)
+        offered = [repair_BHWC, *tf.split(details_BHWS, N_SCALES, -1)]
+        taken = [tf.tanh(_TRUST_GAIN * t) * x for t, x in zip(trusts, offered, strict=True)]
+        return noisy_BHWC + tf.add_n(taken) + noise_BHWC * residual_BHWC
 
     def compute_output_shape(self, input_shape: list[tuple]) -> tuple:
         return input_shape[0]
@@ -101,10 +112,15 @@ def _describe(image_BHWC: tf.Tensor, told_BHWC: tf.Tensor | None = None) -> dict
     else:
         noise_BHWC = tf.maximum(tf.cast(told_BHWC, tf.float32), _NOISE_FLOOR)
     local_BHWC = box_mean(filled_BHWC)
+    scales = details(filled_BHWC)
     features = [
         # arcsinh: linear in small differences, logarithmic in large ones.
         tf.asinh((filled_BHWC - local_BHWC) / noise_BHWC),
         tf.asinh((filled_BHWC - low_B11C) / noise_BHWC) - 2.0,
+        *(
+            tf.asinh(detail_BHWC / (share * noise_BHWC))
+            for detail_BHWC, share in zip(scales, DETAIL_OF_NOISE, strict=True)
+        ),
         tf.asinh(local_BHWC),
         pepper_BHWC,
         salt_BHWC,
@@ -114,15 +130,21 @@ def _describe(image_BHWC: tf.Tensor, told_BHWC: tf.Tensor | None = None) -> dict
         "features": tf.concat(features, -1),
         "repair": repair_BHWC,
         "noise": noise_BHWC,
+        "details": tf.concat(scales, -1),
     }
 
 
 def _described(input_shape: tuple) -> dict[str, tuple]:
     *outer, channels = input_shape
+
+    def times(n: int) -> tuple:
+        return (*outer, None if channels is None else n * channels)
+
     return {
-        "features": (*outer, None if channels is None else 6 * channels),
+        "features": times(6 + N_SCALES),
         "repair": input_shape,
         "noise": input_shape,
+        "details": times(N_SCALES),
     }
 
 

@@ -10,7 +10,7 @@ from trainer.config import ModelConfig
 from trainer.denoising.saved import GENERIC, model_config, read_denoiser
 from trainer.models.blocks import FoldChannels, UnfoldChannels
 from trainer.models.denoiser import build_denoiser
-from trainer.models.noise_front import AnswerInNoiseUnits, NoiseFront, box_mean
+from trainer.models.noise_front import N_ANSWERS, AnswerInNoiseUnits, NoiseFront, box_mean
 
 RNG = np.random.default_rng(6)
 
@@ -103,14 +103,29 @@ def test_gain_and_offset_change_neither_flags_nor_noise_units() -> None:
     np.testing.assert_allclose(two["noise"], 3 * one["noise"], rtol=1e-3)
     np.testing.assert_allclose(two["repair"], 3 * one["repair"], atol=1e-3)
     np.testing.assert_allclose(two["features"][..., :4], one["features"][..., :4], atol=5e-3)
+    np.testing.assert_allclose(two["details"], 3 * one["details"], atol=1e-3)
 
 
 def test_answers_of_zero_give_the_image_back() -> None:
     image = smooth()
     front = NoiseFront()(image)
-    answer = np.zeros((*image.shape[:3], 4), np.float32)
-    inputs = [image, front["repair"], front["noise"], answer]
-    np.testing.assert_array_equal(AnswerInNoiseUnits()(inputs), image)
+    answer = np.zeros((*image.shape[:3], 2 * N_ANSWERS), np.float32)
+    given = [image, front["repair"], front["noise"], front["details"]]
+    np.testing.assert_array_equal(AnswerInNoiseUnits()([*given, answer]), image)
+
+
+def test_all_details_taken_away_leave_the_widest_blur() -> None:
+    image = smooth() + RNG.normal(size=(2, 96, 96, 2)).astype(np.float32)
+    front = NoiseFront()(image)
+    answer = np.zeros((2, 96, 96, 2, N_ANSWERS), np.float32)
+    answer[..., 2:] = -10.0
+    # One group of channels after another, as the network gives them.
+    answer = np.moveaxis(answer, -1, -2).reshape(2, 96, 96, -1)
+    given = [image, 0 * front["repair"], front["noise"], front["details"]]
+    left = AnswerInNoiseUnits()([*given, answer]).numpy()
+    blurred = ndimage.gaussian_filter(image, 9.2, axes=(1, 2))
+    inside = slice(32, -32)
+    assert np.abs((left - blurred)[:, inside, inside]).max() < 0.05 * image.std()
 
 
 def test_folding_and_back() -> None:
