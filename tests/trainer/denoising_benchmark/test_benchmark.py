@@ -232,6 +232,12 @@ def test_structure_painted_into_pure_noise_is_caught() -> None:
         lambda noisy: noisy + 0.5 * noisy.sum(axis=-1, keepdims=True), fields
     )
     assert not painting.passed and painting.value > 0.3
+    # Broad hills of noise lie like some channel by chance, which is no structure painted.
+    hills = pure_noise_gate(lambda noisy: ndimage.gaussian_filter(noisy, (0, 5, 5, 0)), fields)
+    chance = pure_noise_gate(
+        lambda noisy: ndimage.gaussian_filter(noisy, (0, 5, 5, 0)), fields, draws=1
+    )
+    assert hills.passed and hills.value < 0.7 * chance.value
     with pytest.raises(ValueError, match="no other channel"):
         pure_noise_gate(lambda noisy: noisy, [Field("one", fields[0].clean_HWC[..., :1])])
 
