@@ -64,7 +64,7 @@ def test_it_learns_to_denoise_what_it_has_not_seen(tmp_path) -> None:
     only_read = NoiseConfig(
         shot_share=0, impulse_share=0, read_sigma_low_grey_levels=15, quantise_share=0
     )
-    config = dataclasses.replace(SMALL, steps=300, noise=only_read)
+    config = dataclasses.replace(SMALL, steps=150, noise=only_read)
     rng = np.random.default_rng(3)
     pool = smooth(16, 40)
     write_denoiser(str(tmp_path / "out"), config, fit(pool, config, str(tmp_path)), {})
@@ -72,7 +72,7 @@ def test_it_learns_to_denoise_what_it_has_not_seen(tmp_path) -> None:
     noisy = clean + 20 * rng.normal(size=clean.shape)
     denoised = load_denoiser(tmp_path / "out")(noisy)
     gain_db = 10 * np.log10(np.square(noisy - clean).mean() / np.square(denoised - clean).mean())
-    assert gain_db > 6
+    assert gain_db > 9
 
 
 @pytest.mark.slow
@@ -80,14 +80,14 @@ def test_it_learns_from_noisy_images_alone(tmp_path) -> None:
     rng = np.random.default_rng(3)
     pool = smooth(16, 40)
     pool = (pool + 20 * rng.normal(size=pool.shape)).astype(np.float32)
-    config = dataclasses.replace(SMALL, steps=300, target="neighbours", log_gain_low=0.0)
+    config = dataclasses.replace(SMALL, steps=150, target="neighbours", log_gain_low=0.0)
     config = dataclasses.replace(config, log_gain_high=0.0)
     write_denoiser(str(tmp_path / "out"), config, fit(pool, config, str(tmp_path)), {})
     clean = smooth(1, 96, seed=9)[0, ..., None]
     noisy = clean + 20 * rng.normal(size=clean.shape)
     denoised = load_denoiser(tmp_path / "out")(noisy)
     gain_db = 10 * np.log10(np.square(noisy - clean).mean() / np.square(denoised - clean).mean())
-    assert gain_db > 5
+    assert gain_db > 7
 
 
 def test_it_goes_on_from_another_denoiser(tmp_path, capsys) -> None:
