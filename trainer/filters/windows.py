@@ -19,7 +19,7 @@ import numpy as np
 WINDOW_PX = 5
 _N = WINDOW_PX**2
 #: Windows worked on at once: their arrays stay in the second-level cache.
-_CHUNK = 8192
+_CHUNK = 16384
 #: Windows that are sorted before they are taken together by their runs: bounds memory to 40 MB.
 _BLOCK = 1 << 17
 _THREADS = min(8, len(os.sched_getaffinity(0)))
