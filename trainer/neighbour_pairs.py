@@ -17,7 +17,7 @@ import math
 
 import tensorflow as tf
 
-from trainer.models.noise_front import box_mean, extremes, fill, noise_level
+from trainer.models.noise_front import extremes, fill, noise_level, window_mean
 
 #: So many standard deviations from its neighbours, a pixel at an extreme is an impulse.
 _IMPULSE_SD = 5.0
@@ -57,5 +57,5 @@ def _is_impulse(raw_BHWC: tf.Tensor) -> tf.Tensor:
     far_BHWC = tf.abs(raw_BHWC - around_BHWC) > _IMPULSE_SD * noise_level(filled_BHWC, keep_BHWC)
     few_BHWC = tf.zeros_like(far_BHWC)
     for extreme_BHWC in (pepper_BHWC, salt_BHWC):
-        few_BHWC |= (extreme_BHWC > 0.5) & (box_mean(extreme_BHWC) < _LARGEST_SHARE)
+        few_BHWC |= (extreme_BHWC > 0.5) & (window_mean(extreme_BHWC) < _LARGEST_SHARE)
     return far_BHWC & few_BHWC

@@ -74,7 +74,7 @@ def _restore(
         front = ToldNoiseFront(dtype="float32", name="noise_front")(inputs)
     answer = _unet(front["features"], config, N_ANSWERS * n_channels)
     return AnswerInNoiseUnits(dtype="float32", name="add")(
-        [noisy_BHWC, front["repair"], front["noise"], front["details"], answer]
+        [noisy_BHWC, *(front[name] for name in ("repair", "lift", "noise", "details")), answer]
     )
 
 

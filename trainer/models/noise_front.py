@@ -15,14 +15,18 @@ from trainer.models.starlet import DETAIL_OF_NOISE, N_SCALES, details
 #: Share of an image's range within which a pixel counts as its smallest or largest value; a
 #: grey level is 1/255 of it, float32 rounding 1e-7.
 _EXTREME_TOLERANCE = 1e-4
-#: Side of the window of the local noise level, px: 225 details give it to some 8 %.
-_NOISE_WINDOW_PX = 15
+#: Side of the square whose mean is taken twice for the local noise level, px. As a window that is
+#: smooth, of standard deviation 4.5 px; a plain square would print its edges into flat areas.
+_WINDOW_PX = 11
 #: Smallest noise level, in units of the normalised image (about 0.01 grey levels).
 _NOISE_FLOOR = 1e-3
 #: Moves the tanh that weighs a repair or a detail into its flat part with answers of order 1.
 _TRUST_GAIN = 4.0
-#: Of the network, for each channel: a residual, and trust in the repair and in each detail.
-N_ANSWERS = 2 + N_SCALES
+#: Of the network, for each channel: a residual, and trust in the repair, in its local mean and in
+#: each detail.
+N_ANSWERS = 3 + N_SCALES
+#: Details that the local mean is without: it is a blur of 4.6 px.
+_LOCAL_SCALES = 3
 _FILL_SIGMA_PX = 0.8
 _FILL_RADIUS_PX = 3
 #: How often what a fill leaves of its neighbours is filled again: each time, a fill is true to
@@ -40,10 +44,13 @@ class NoiseFront(keras.layers.Layer):
     """Image [B, H, W, C] -> dict of what the network and its output need, mostly [B, H, W, C].
 
     ``features``
-        [B, H, W, 10C] for the network, all of order 1.
+        [B, H, W, 11C] for the network, all of order 1.
     ``repair``
         What to add to a likely impulse to make it what its unsuspicious neighbours bend to
         (:func:`fill`); 0 everywhere else.
+    ``lift``
+        Local mean of the repairs: where clipping put many pixels at the smallest value, how much
+        too bright their mended places are on average.
     ``noise``
         Local standard deviation of the noise, > 0.
     ``details``
@@ -81,18 +88,19 @@ class ToldNoiseFront(keras.layers.Layer):
 class AnswerInNoiseUnits(keras.layers.Layer):
     """Noisy image, what the front says of it, and the network's answer -> denoised image, float32.
 
-    The answer [B, H, W, 6C] holds a residual in units of the noise, so that all levels are one
+    The answer [B, H, W, 7C] holds a residual in units of the noise, so that all levels are one
     task and an image without noise keeps its values; how far each repair is to be made, 0 not at
-    all, large wholly; and how far each of the four details is to be taken away (-1) or deepened.
+    all, large wholly; how far their local mean is to be added or taken away; and how far each of
+    the four details is to be taken away or deepened.
     So smoothing over a wide neighbourhood, which a residual would have to get right to a
     hundredth, is one number. Answers of 0 give the image back.
     """
 
     def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
         *front, answer = (tf.cast(x, tf.float32) for x in inputs)
-        noisy_BHWC, repair_BHWC, noise_BHWC, details_BHWS = front
+        noisy_BHWC, repair_BHWC, lift_BHWC, noise_BHWC, details_BHWS = front
         residual_BHWC, *trusts = tf.split(answer, N_ANSWERS, -1)
-        offered = [repair_BHWC, *tf.split(details_BHWS, N_SCALES, -1)]
+        offered = [repair_BHWC, lift_BHWC, *tf.split(details_BHWS, N_SCALES, -1)]
         taken = [tf.tanh(_TRUST_GAIN * t) * x for t, x in zip(trusts, offered, strict=True)]
         return noisy_BHWC + tf.add_n(taken) + noise_BHWC * residual_BHWC
 
@@ -111,8 +119,9 @@ def _describe(image_BHWC: tf.Tensor, told_BHWC: tf.Tensor | None = None) -> dict
         noise_BHWC = noise_level(filled_BHWC, keep_BHWC)
     else:
         noise_BHWC = tf.maximum(tf.cast(told_BHWC, tf.float32), _NOISE_FLOOR)
-    local_BHWC = box_mean(filled_BHWC)
+    lift_BHWC = window_mean(repair_BHWC)
     scales = details(filled_BHWC)
+    local_BHWC = filled_BHWC - tf.add_n(scales[:_LOCAL_SCALES])
     features = [
         # arcsinh: linear in small differences, logarithmic in large ones.
         tf.asinh((filled_BHWC - local_BHWC) / noise_BHWC),
@@ -121,6 +130,7 @@ def _describe(image_BHWC: tf.Tensor, told_BHWC: tf.Tensor | None = None) -> dict
             tf.asinh(detail_BHWC / (share * noise_BHWC))
             for detail_BHWC, share in zip(scales, DETAIL_OF_NOISE, strict=True)
         ),
+        tf.asinh(lift_BHWC / noise_BHWC),
         tf.asinh(local_BHWC),
         pepper_BHWC,
         salt_BHWC,
@@ -129,6 +139,7 @@ def _describe(image_BHWC: tf.Tensor, told_BHWC: tf.Tensor | None = None) -> dict
     return {
         "features": tf.concat(features, -1),
         "repair": repair_BHWC,
+        "lift": lift_BHWC,
         "noise": noise_BHWC,
         "details": tf.concat(scales, -1),
     }
@@ -141,8 +152,9 @@ def _described(input_shape: tuple) -> dict[str, tuple]:
         return (*outer, None if channels is None else n * channels)
 
     return {
-        "features": times(6 + N_SCALES),
+        "features": times(7 + N_SCALES),
         "repair": input_shape,
+        "lift": input_shape,
         "noise": input_shape,
         "details": times(N_SCALES),
     }
@@ -199,7 +211,7 @@ def noise_level(filled_BHWC: tf.Tensor, keep_BHWC: tf.Tensor) -> tf.Tensor:
     kept = tf.pad(keep_BHWC, sides, "REFLECT")
     kept = kept[:, 1:] * kept[:, :-1]
     weight_BHWC = kept[:, :, 1:] * kept[:, :, :-1] + _MENDED_WEIGHT
-    mean_square_BHWC = box_mean(weight_BHWC * square_BHWC) / box_mean(weight_BHWC)
+    mean_square_BHWC = window_mean(weight_BHWC * square_BHWC) / window_mean(weight_BHWC)
     return tf.sqrt(mean_square_BHWC + _NOISE_FLOOR**2)
 
 
@@ -217,27 +229,30 @@ def _beyond_rounding(noise_BHWC: tf.Tensor, image_BHWC: tf.Tensor) -> tf.Tensor:
     return tf.square(share_BHWC) * (3.0 - 2.0 * share_BHWC)
 
 
-def box_mean(image_BHWC: tf.Tensor) -> tf.Tensor:
-    """Mean over the noise window (15 px a side), the image mirrored at its edges.
+def window_mean(image_BHWC: tf.Tensor) -> tf.Tensor:
+    """Mean over the noise window, the image mirrored at its edges.
 
-    Sums of 2, 4 and 8 neighbours make up the 15: a pooling op takes 40 times as long on a CPU,
+    Sums of 2 and 8 neighbours make up the 11: a pooling op takes 40 times as long on a CPU,
     longer than the whole network.
     """
-    radius = _NOISE_WINDOW_PX // 2
-    sums = tf.pad(image_BHWC, ((0, 0), (radius, radius), (radius, radius), (0, 0)), "SYMMETRIC")
-    for axis in (1, 2):
-        sums = _sums_of_15(tf.transpose(sums, (axis, 0, 3 - axis, 3)))
-        sums = tf.transpose(sums, (1, 0, 2, 3) if axis == 1 else (1, 2, 0, 3))
-    return sums / float(_NOISE_WINDOW_PX**2)
+    radius = _WINDOW_PX // 2
+    for _ in range(2):
+        sides = ((0, 0), (radius, radius), (radius, radius), (0, 0))
+        image_BHWC = tf.pad(image_BHWC, sides, "SYMMETRIC")
+        for axis in (1, 2):
+            sums = _sums_of_11(tf.transpose(image_BHWC, (axis, 0, 3 - axis, 3)))
+            image_BHWC = tf.transpose(sums, (1, 0, 2, 3) if axis == 1 else (1, 2, 0, 3))
+        image_BHWC /= float(_WINDOW_PX**2)
+    return image_BHWC
 
 
-def _sums_of_15(x: tf.Tensor) -> tf.Tensor:
-    """Sums over windows along the first axis, which gets 14 shorter."""
+def _sums_of_11(x: tf.Tensor) -> tf.Tensor:
+    """Sums over windows along the first axis, which gets 10 shorter."""
     twos = x[1:] + x[:-1]
     fours = twos[2:] + twos[:-2]
     eights = fours[4:] + fours[:-4]
-    length = tf.shape(x)[0] - 14
-    parts = (eights, 0), (fours, 8), (twos, 12), (x, 14)
+    length = tf.shape(x)[0] - 10
+    parts = (eights, 0), (twos, 8), (x, 10)
     return tf.add_n([part[start : start + length] for part, start in parts])
 
 

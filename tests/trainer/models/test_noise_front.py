@@ -10,9 +10,11 @@ from trainer.config import ModelConfig
 from trainer.denoising.saved import GENERIC, model_config, read_denoiser
 from trainer.models.blocks import FoldChannels, UnfoldChannels
 from trainer.models.denoiser import build_denoiser
-from trainer.models.noise_front import N_ANSWERS, AnswerInNoiseUnits, NoiseFront, box_mean
+from trainer.models.noise_front import N_ANSWERS, AnswerInNoiseUnits, NoiseFront, window_mean
 
 RNG = np.random.default_rng(6)
+#: What goes from the front to the answer, in order.
+FRONT = ("repair", "lift", "noise", "details")
 
 
 def smooth(side_px: int = 96, n_channels: int = 2) -> np.ndarray:
@@ -22,8 +24,10 @@ def smooth(side_px: int = 96, n_channels: int = 2) -> np.ndarray:
 
 def test_the_window_mean_is_scipys() -> None:
     image = RNG.normal(size=(2, 24, 40, 3)).astype(np.float32)
-    expected = ndimage.uniform_filter(image, (1, 15, 15, 1), mode="reflect")
-    np.testing.assert_allclose(box_mean(image), expected, atol=1e-5)
+    expected = image
+    for _ in range(2):
+        expected = ndimage.uniform_filter(expected, (1, 11, 11, 1), mode="reflect")
+    np.testing.assert_allclose(window_mean(image), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("sigma", [0.1, 1.0, 4.0])
@@ -110,7 +114,7 @@ def test_answers_of_zero_give_the_image_back() -> None:
     image = smooth()
     front = NoiseFront()(image)
     answer = np.zeros((*image.shape[:3], 2 * N_ANSWERS), np.float32)
-    given = [image, front["repair"], front["noise"], front["details"]]
+    given = [image, *(front[name] for name in FRONT)]
     np.testing.assert_array_equal(AnswerInNoiseUnits()([*given, answer]), image)
 
 
@@ -118,10 +122,10 @@ def test_all_details_taken_away_leave_the_widest_blur() -> None:
     image = smooth() + RNG.normal(size=(2, 96, 96, 2)).astype(np.float32)
     front = NoiseFront()(image)
     answer = np.zeros((2, 96, 96, 2, N_ANSWERS), np.float32)
-    answer[..., 2:] = -10.0
+    answer[..., 3:] = -10.0
     # One group of channels after another, as the network gives them.
     answer = np.moveaxis(answer, -1, -2).reshape(2, 96, 96, -1)
-    given = [image, 0 * front["repair"], front["noise"], front["details"]]
+    given = [image, *(front[name] for name in FRONT)]
     left = AnswerInNoiseUnits()([*given, answer]).numpy()
     blurred = ndimage.gaussian_filter(image, 9.2, axes=(1, 2))
     inside = slice(32, -32)
