@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from trainer.models.denoiser import build_denoiser, denoiser_multiple_px
 RNG = np.random.default_rng(4)
 
 
+@functools.cache  # measuring what it sees takes seconds
 def denoiser(mode: str = "joint", n_channels: int = 2) -> ImageDenoiser:
     """With random weights, so that it does something."""
     design = DenoiserDesign(mode=mode, front="noise_scaled")  # type: ignore[arg-type]
