@@ -81,7 +81,7 @@ def lof_factor(
 
         # A point's distance to itself is 0, so its reach is its own distance.
         own_KX = distance_NX[windows.run.start : windows.run.stop]
-        reach_KX = run_sums(reach, windows, neighbours) - own_KX
+        reach_KX = run_sums(reach, windows) - own_KX
         around_X, own_X = around(neighbours / np.maximum(reach_KX, 1e-10), windows)
         return around_X / own_X
 
@@ -121,7 +121,7 @@ def kde_factor(
             out *= height_NX[near]
 
         own_KX = height_NX[windows.run.start : windows.run.stop] * np.exp(flat)
-        density_KX = (run_sums(kernel, windows, neighbours) - own_KX) / neighbours
+        density_KX = (run_sums(kernel, windows) - own_KX) / neighbours
         around_X, own_X = around(np.maximum(density_KX, 1e-12), windows)
         return around_X / (own_X + c * around_X)
 

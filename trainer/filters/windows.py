@@ -161,13 +161,11 @@ def _runs(sorted_NX: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     return start_NX, distance_NX
 
 
-def run_sums(
-    term: Callable[[int, slice, np.ndarray], None], windows: Windows, k: int
-) -> np.ndarray:
+def run_sums(term: Callable[[int, slice, np.ndarray], None], windows: Windows) -> np.ndarray:
     """For the points in the own pixel's run [K, X], the sum over each one's run, itself among it,
     of what ``term`` writes.
     """
-    n_windows = windows.place_X.size
+    k, n_windows = len(windows.run) - 1, windows.place_X.size
     sums = np.empty((k + 1, n_windows), np.float32)
     # One buffer for all points: a fresh one each time would cost more than the sums.
     totals = np.empty((_N + 1, n_windows), np.float32)
