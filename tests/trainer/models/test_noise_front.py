@@ -132,6 +132,21 @@ def test_all_details_taken_away_leave_the_widest_blur() -> None:
     assert np.abs((left - blurred)[:, inside, inside]).max() < 0.05 * image.std()
 
 
+def test_what_clipping_lifts_can_be_taken_back() -> None:
+    """Repairs made and their local mean taken away: locally, the mean is what it was."""
+    rng = np.random.default_rng(3)
+    image = np.maximum(rng.normal(0.2, 1.0, (1, 96, 96, 1)), 0).astype(np.float32)
+    front = NoiseFront()(image)
+    assert front["lift"].numpy().mean() > 0.15  # four pixels in ten are 0, and are mended
+    answer = np.zeros((1, 96, 96, N_ANSWERS), np.float32)
+    answer[..., 1], answer[..., 2] = 10.0, -10.0
+    left = AnswerInNoiseUnits()([image, *(front[name] for name in FRONT), answer])
+    mended = image + front["repair"]
+    inside = np.s_[:, 24:-24, 24:-24]
+    raw, lifted, back = (window_mean(x).numpy()[inside] for x in (image, mended, left))
+    assert np.abs(back - raw).max() < 0.2 * np.abs(lifted - raw).mean()
+
+
 def test_folding_and_back() -> None:
     image = RNG.normal(size=(2, 4, 6, 3)).astype(np.float32)
     folded = FoldChannels()(image)
