@@ -15,8 +15,8 @@ from trainer.models.starlet import DETAIL_OF_NOISE, N_SCALES, details
 #: Share of an image's range within which a pixel counts as its smallest or largest value; a
 #: grey level is 1/255 of it, float32 rounding 1e-7.
 _EXTREME_TOLERANCE = 1e-4
-#: Side of the square whose mean is taken twice for the local noise level, px. As a window that is
-#: smooth, of standard deviation 4.5 px; a plain square would print its edges into flat areas.
+#: Side of the square whose mean is taken for the local noise level, px. Taken twice, it is a smooth
+#: window of standard deviation 4.5 px; taken once, it would print its edges into flat areas.
 _WINDOW_PX = 11
 #: Smallest noise level, in units of the normalised image (about 0.01 grey levels).
 _NOISE_FLOOR = 1e-3
