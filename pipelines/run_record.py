@@ -15,7 +15,7 @@ from typing import Any
 
 from components.report.data import ComponentRun, Kind, RunFacts
 from pipelines.config import PlatewiseConfig
-from pipelines.local import RunResult
+from pipelines.outcome import RunResult
 from trainer.errors import PlatewiseError
 from trainer.strict import to_mapping
 

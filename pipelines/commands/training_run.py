@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tfx.orchestration.pipeline import Pipeline
 
     from components.report.data import Kind
-    from pipelines.local import NodeEvent, RunResult
+    from pipelines.outcome import NodeEvent, RunResult
     from pipelines.run_record import RunRecord
 
 #: The trainer's component tells here how training goes, in ``record.update``.
@@ -91,7 +91,8 @@ def run_pipeline(
         progress.step_started("Start")
         # TFX tells through absl what its launcher did; absl would drop that from the log.
         absl.logging.set_verbosity(absl.logging.INFO)
-        from pipelines.local import ComponentFailed, run_local
+        from pipelines.local import run_local
+        from pipelines.outcome import ComponentFailed
         from pipelines.run_record import record_of, write_record
 
         pipeline = make()

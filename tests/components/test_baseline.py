@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.local import RunResult, run_local
+from pipelines.local import run_local
+from pipelines.outcome import RunResult
 
 Run = Callable[..., tuple[str, str, RunResult]]
 

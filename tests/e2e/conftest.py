@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from pipelines.config import PlatewiseConfig, from_mapping
-from pipelines.local import NodeEvent, RunResult, run_local
+from pipelines.local import run_local
+from pipelines.outcome import NodeEvent, RunResult
 from trainer.simulation import simulate_screen
 from trainer.simulation.config import tiny_config
 

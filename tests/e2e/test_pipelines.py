@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.local import NodeEvent, RunResult
+from pipelines.outcome import NodeEvent, RunResult
 from trainer import schema
 from trainer.bundle import load_bundle
 from trainer.manifest import read_manifest

@@ -14,7 +14,8 @@ import ml_metadata as mlmd
 import pytest
 from ml_metadata.proto import metadata_store_pb2
 
-from pipelines.local import ComponentFailed, NodeEvent, RunResult, metadata_path, run_local
+from pipelines.local import metadata_path, run_local
+from pipelines.outcome import ComponentFailed, NodeEvent, RunResult
 
 TOYS = Path(__file__).with_name("toys")
 KILLED = "import sys, toy_pipeline; toy_pipeline.main(*sys.argv[1:])"

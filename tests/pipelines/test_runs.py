@@ -17,8 +17,8 @@ from pipelines.commands.page import tell_page, write_page
 from pipelines.commands.scoring_run import configuration, refuse_unread
 from pipelines.commands.training_run import refuse_other_kind, run_pipeline, training_shown
 from pipelines.config import PlatewiseConfig, load
-from pipelines.local import ComponentFailed
 from pipelines.logs import Terminal
+from pipelines.outcome import ComponentFailed
 from pipelines.progress import Progress
 from pipelines.run_record import RECORD_NAME, RunRecord, read_record
 from trainer.errors import PlatewiseError
