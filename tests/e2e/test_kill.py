@@ -13,9 +13,15 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.local import artifacts_dir, run_local
+from pipelines.outcome import NodeEvent
+from pipelines.training import create_pipeline
+
 pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).resolve().parents[2]
+#: Components whose outputs do not depend on when they were made, and those outputs.
+COMPARED = {"PlateExampleGen": "examples", "PlateTransform": "transform_graph"}
 RUN = """
 import json, sys
 from pathlib import Path
@@ -59,18 +65,22 @@ class Runs:
                 text=True,
             )
 
-    def kill_in(self, component: str, after_s: float) -> None:
+    def kill_in(self, component: str, state: str = "started", after_s: float = 0.0) -> list[str]:
+        """Kill a run once ``component`` has reached ``state``; lines of what it said until then."""
         process = self.start()
         assert process.stdout is not None
+        said = []
         for line in process.stdout:
-            if line == f"{component} started\n":
+            said.append(line.strip())
+            if said[-1] == f"{component} {state}":
                 time.sleep(after_s)
                 break
         else:
-            pytest.fail(f"{component} never started:\n{self.log.read_text()[-3000:]}")
+            pytest.fail(f"{component} never {state}:\n{said}\n{self.log.read_text()[-3000:]}")
         process.send_signal(signal.SIGKILL)
         process.wait()
         process.stdout.close()
+        return said
 
     def finish(self) -> dict[str, list]:
         process = self.start()
@@ -79,23 +89,37 @@ class Runs:
         return json.loads(self.result.read_text())
 
 
-def test_kill_and_rerun_then_change_a_line(finished, settings, tmp_path: Path) -> None:
-    undisturbed, _ = finished
+class EnoughError(Exception):
+    """What ends a run in this process once there is enough to compare."""
+
+
+def run_until_compared(training) -> dict[str, str]:
+    """Component -> where its output lies, of a run that nothing disturbed as far as these."""
+
+    def stop(event: NodeEvent) -> None:
+        if (event.node_id, event.state) == (list(COMPARED)[-1], "run"):
+            raise EnoughError
+
+    with pytest.raises(EnoughError):
+        run_local(create_pipeline(training.config), training.folder, stop)
+    made = artifacts_dir(training.folder)
+    return {node: str(*(made / node / output).iterdir()) for node, output in COMPARED.items()}
+
+
+def test_kill_and_rerun_then_change_a_line(make_training, settings, tmp_path: Path) -> None:
     runs = Runs(tmp_path, settings(tmp_path / "runs"))
     runs.kill_in("PlateExampleGen", after_s=0.3)
     runs.kill_in("PlateTrainer", after_s=4.0)
     outcome = runs.finish()
-    assert [outcome[node][0] for node in ("PlateExampleGen", "PlateTransform")] == ["cached"] * 2
-    assert undisturbed.made
-    for (node, output), made in undisturbed.made.items():
+    assert [outcome[node][0] for node in COMPARED] == ["cached", "cached"]
+    undisturbed = make_training("undisturbed")
+    expected = run_until_compared(undisturbed)
+    for node, output in COMPARED.items():
         (uri,) = outcome[node][1][output]
-        assert undisturbed.digest(uri) == made, node
+        files = undisturbed.digest(uri)
+        assert files and files == undisturbed.digest(expected[node]), node
 
     page = runs.code / "components" / "predictor" / "executor.py"
     page.write_text(page.read_text() + "\n# one more line\n")
-    outcome = runs.finish()
-    states = {node: state for node, (state, _) in outcome.items()}
-    assert [states[n] for n in ("PlateExampleGen", "PlateTransform", "PlateTrainer")] == [
-        "cached"
-    ] * 3
-    assert states["PlatePredictor"] == "run"
+    said = runs.kill_in("PlatePredictor", "run")
+    assert [f"{node} cached" in said for node in (*COMPARED, "PlateTrainer")] == [True] * 3
