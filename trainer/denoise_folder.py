@@ -148,7 +148,7 @@ def _denoise_unit(
     for c, (image, output, key) in enumerate(zip(images, outputs, keys, strict=True)):
         levels = denoised[..., c] / scale
         pixels = levels.astype(np.float32) if as_float else _as_stored(levels, image, key, outcome)
-        write_grey(output, GreyImage(pixels, image.keep))
+        write_grey(output, image.with_pixels(pixels))
         record = [together, how, _digest(output.read_bytes())]
         records[key] = record
         with (target / RECORDS).open("a") as stream:

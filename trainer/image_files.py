@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from trainer.errors import PlatewiseError
+from trainer.tiff_metadata import MIN_IS_BLACK, MIN_IS_WHITE, tiff_metadata
 
 PNG, TIFF = (".png",), (".tif", ".tiff")
 SUFFIXES = (*PNG, *TIFF)
@@ -20,8 +21,18 @@ class GreyImage:
 
     #: uint8, uint16 or float32; [H, W], or [..., H, W] for a TIFF of several pages.
     pixels: np.ndarray
-    #: TIFF tags that say how large a pixel is.
+    #: What ``tifffile.imwrite`` is told, so that a TIFF's axes, size of a pixel and so on stay.
     keep: dict[str, Any] = field(default_factory=dict)
+
+    def with_pixels(self, pixels: np.ndarray) -> GreyImage:
+        """The same file with other pixels.
+
+        A description that came with the file may tell its dtype, and goes where that changes.
+        """
+        keep = self.keep
+        if pixels.dtype != self.pixels.dtype:
+            keep = {key: value for key, value in keep.items() if key != "description"}
+        return GreyImage(pixels, keep)
 
 
 def read_grey(path: Path) -> GreyImage:
@@ -64,24 +75,17 @@ def _read_tiff(path: Path) -> GreyImage:
     import tifffile
 
     with tifffile.TiffFile(path) as file:
+        spread = any(series.is_multifile for series in file.series)
+    # Of a data set in many files, each file is read for itself.
+    with tifffile.TiffFile(path, is_ome=False if spread else None) as file:
         if len(file.series) != 1 or not file.series[0].axes.endswith("YX"):
             axes = ", ".join(series.axes for series in file.series)
             raise PlatewiseError(
                 f"{path} has axes {axes}; one series of grey pages (...YX) is read"
             )
-        first = file.pages.first
-        if int(first.photometric) not in (0, 1):  # white is 0, or black is 0
+        if int(file.pages.first.photometric) not in (MIN_IS_WHITE, MIN_IS_BLACK):
             raise PlatewiseError(f"{path} is in colour; grey images are read")
-        pixels = file.series[0].asarray()
-        tags = first.tags
-        keep: dict[str, Any] = {}
-        if "XResolution" in tags and "YResolution" in tags:
-            x, y = tags["XResolution"].value, tags["YResolution"].value
-            if x[1] and y[1]:
-                keep["resolution"] = (x[0] / x[1], y[0] / y[1])
-                if "ResolutionUnit" in tags:
-                    keep["resolutionunit"] = int(tags["ResolutionUnit"].value)
-    return GreyImage(pixels, keep)
+        return GreyImage(file.series[0].asarray(), tiff_metadata(file))
 
 
 def write_grey(path: Path, image: GreyImage) -> None:
@@ -105,10 +109,8 @@ def write_grey(path: Path, image: GreyImage) -> None:
             tifffile.imwrite(
                 part,
                 image.pixels,
-                compression="zlib",
-                photometric="minisblack",
                 software="Platewise",
-                **image.keep,
+                **{"compression": "zlib", "photometric": "minisblack"} | image.keep,
             )
         part.replace(path)
     except OSError as error:
