@@ -74,6 +74,10 @@ bench: setup  ## Measure ingest, Transform, trainer feed and evaluation against 
 bench-denoise: setup  ## Measure filters and a denoiser (MODEL=DIR) on every noise; print tables and gates
 	$(BIN)/python infra/bench/bench_denoise.py $(if $(MODEL),--model $(MODEL)) $(BENCH)
 
+.PHONY: bench-train
+bench-train: setup  ## Measure training at real size on this machine's accelerator; BENCH="--presets base"
+	$(BIN)/python infra/bench/bench_train.py $(BENCH)
+
 lock: setup  ## Resolve requirements.lock anew (pyproject.toml + infra/lock/overrides.txt)
 	sh infra/lock/lock.sh --upgrade
 	sh infra/docker/lock.sh

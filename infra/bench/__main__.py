@@ -20,7 +20,8 @@ from timing import table  # noqa: E402  (the folder is run as a script, not a pa
 def main() -> int:
     """Run the named benchmarks, or all of them."""
     stages = sorted(p.stem.removeprefix("bench_") for p in HERE.glob("bench_*.py"))
-    stages.remove("denoise")  # measures quality, by itself: make bench-denoise
+    for alone in ("denoise", "train"):  # without a peer to take turns with: make bench-denoise
+        stages.remove(alone)
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("stages", nargs="*", metavar="STAGE", help=", ".join(stages))
     parser.add_argument("--repetitions", type=int, default=5)

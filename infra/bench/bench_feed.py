@@ -23,10 +23,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sites import N_CHANNELS, SIZE_PX, site_images, write_feed
 from timing import BenchRow
 
-SIZE_PX = 512
-N_CHANNELS = 6
 N_PLATES = 2
 SITES_PER_PLATE = 48
 MINIBATCH = 8
@@ -38,8 +37,8 @@ def rows(repetitions: int) -> list[BenchRow]:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with tempfile.TemporaryDirectory() as folder:
         sites = [(p, s) for p in range(N_PLATES) for s in range(SITES_PER_PLATE)]
-        images = _images()
-        ours = _our_feed(Path(folder), sites, images)
+        images = site_images()
+        ours = _our_feed(Path(folder), images)
         whole, bare = _peer_feeds(Path(folder), sites, images)
         with _one_core():
             return [
@@ -79,29 +78,11 @@ def _sites_per_s(build: Callable[[], Any]) -> float:
     return n_minibatches * MINIBATCH / (time.process_time() - start)
 
 
-def _our_feed(folder: Path, sites: list, images: list[np.ndarray]) -> Callable[[], Any]:
+def _our_feed(folder: Path, images: list[np.ndarray]) -> Callable[[], Any]:
     from trainer.config import DataConfig
-    from trainer.data import PlateFeed, PlateRecords
-    from trainer.manifest import Manifest
-    from trainer.records import SiteIdentity, encode_site, frame
 
-    plates = []
-    for plate in range(N_PLATES):
-        path = folder / f"HUVEC-01_{plate + 1}-00000-of-00001"
-        with open(path, "wb") as stream:
-            for p, s in sites:
-                if p == plate:
-                    identity = SiteIdentity(
-                        "HUVEC-01", f"HUVEC-01_{p + 1}", f"B{s:02d}", 1, "HUVEC", "treatment", "1"
-                    )
-                    stream.write(frame(encode_site(identity, images[s % len(images)])))
-        labels = np.zeros(SITES_PER_PLATE, np.int64)
-        center_NC = np.ones((SITES_PER_PLATE, N_CHANNELS), np.float32)
-        facts = (labels, center_NC, center_NC)
-        plates.append(PlateRecords(f"HUVEC-01_{plate + 1}", (str(path),), *facts))
-    manifest = Manifest((), N_CHANNELS, SIZE_PX, SIZE_PX)
     config = DataConfig(minibatch_size=MINIBATCH, shuffle_sites=SITES_PER_PLATE)
-    feed = PlateFeed(plates, manifest, config, seed=0)
+    feed = write_feed(folder, images, N_PLATES, SITES_PER_PLATE, config)
     return lambda: feed.dataset(1).with_options(_one_thread())
 
 
@@ -170,32 +151,3 @@ def _one_core() -> Iterator[None]:
         yield
     finally:
         pin(allowed)
-
-
-def _images() -> list[np.ndarray]:
-    """A few sites, uint8 [C, H, W]."""
-    real = os.environ.get("PLATEWISE_REAL_DATA")
-    found = []
-    if real:
-        import imagecodecs
-
-        for first in sorted(Path(real).rglob("*_w1.png")):
-            paths = [first.with_name(first.name.replace("_w1", f"_w{c + 1}")) for c in range(6)]
-            if all(path.exists() for path in paths):
-                planes = [imagecodecs.png_decode(path.read_bytes()) for path in paths]
-                found.append(np.stack(planes))
-    if found:
-        return found
-    from scipy.ndimage import gaussian_filter
-
-    # Levels, smoothness and noise such that sites take about 600 kB planar, as real ones do.
-    rng = np.random.default_rng(0)
-    level_C11 = np.array([4.0, 25.0, 17.0, 15.0, 22.0, 13.0])[:, None, None]
-    for _ in range(4):
-        shared = gaussian_filter(rng.normal(0, 1, (SIZE_PX, SIZE_PX)), 8)
-        own = gaussian_filter(rng.normal(0, 1, (N_CHANNELS, SIZE_PX, SIZE_PX)), (0, 8, 8))
-        smooth_CHW = (shared + own) / (shared + own).std()
-        grey_CHW = level_C11 * np.exp(0.4 * smooth_CHW)
-        grey_CHW += 0.17 * np.sqrt(grey_CHW) * rng.normal(size=grey_CHW.shape)
-        found.append(np.clip(np.round(grey_CHW), 0, 255).astype(np.uint8))
-    return found
