@@ -65,6 +65,7 @@ def test_interrupted_in_either_stage_it_ends_the_same(
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.thorough
 def test_the_stage_leaves_the_classifier_alone(toy_screen, tmp_path) -> None:
     """With no learning rate left for the joint stage, only the denoiser has moved."""
     still = {"peak_learning_rate": 1e-30, "weight_decay": 0.0}
@@ -78,6 +79,7 @@ def test_the_stage_leaves_the_classifier_alone(toy_screen, tmp_path) -> None:
         assert all(equal) if same else not any(equal[:2])
 
 
+@pytest.mark.thorough
 def test_the_joint_stage_starts_with_steps_of_its_learning_rate(toy_screen, tmp_path) -> None:
     """Adam's averages start anew: left uncorrected, these would be 1.6 times as long."""
     plain = {"warmup_share": 0.0, "final_learning_rate_share": 1.0, "weight_decay": 0.0}

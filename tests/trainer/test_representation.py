@@ -91,7 +91,8 @@ def test_every_new_term_is_in_history_progress_and_tensorboard(undisturbed) -> N
     assert tags >= NEW_TERMS
 
 
-@pytest.mark.parametrize("stops", [[9], pytest.param([3, 9], marks=pytest.mark.thorough)])
+@pytest.mark.thorough
+@pytest.mark.parametrize("stops", [[9], [3, 9]])
 def test_interrupted_with_everything_on_it_ends_the_same(
     undisturbed, screen, tmp_path, stops
 ) -> None:
