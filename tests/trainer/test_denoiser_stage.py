@@ -46,7 +46,8 @@ def test_each_stage_has_its_own_loss(staged) -> None:
     assert staged.trained.n_steps == 2 * alone["step"]
 
 
-@pytest.mark.parametrize("steps_done", [pytest.param(5, marks=pytest.mark.thorough), 11])
+@pytest.mark.thorough
+@pytest.mark.parametrize("steps_done", [5, 11])
 def test_interrupted_in_either_stage_it_ends_the_same(
     staged, toy_screen, tmp_path, steps_done: int
 ) -> None:

@@ -267,6 +267,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_two_devices_average_gradients_and_share_no_batch_norm(toy_screen, tmp_path) -> None:
     config = toy_screen.config(
@@ -299,6 +300,7 @@ def test_two_devices_average_gradients_and_share_no_batch_norm(toy_screen, tmp_p
     assert found["norms"][0] == pytest.approx(found["norms"][1], rel=1e-4)
 
 
+@pytest.mark.thorough
 def test_bfloat16_trains_and_keeps_float32_weights(toy_screen, tmp_path) -> None:
     result = run(toy_screen, tmp_path, model={"precision": "mixed_bfloat16"}, loop={"epochs": 1})
     assert np.isfinite(result.trained.history[0]["loss"])
