@@ -20,9 +20,8 @@ $(VENV)/.installed: requirements.lock pyproject.toml infra/lock/install.sh $(wil
 demo: setup  ## Simulate a small screen, run the whole pipeline on it, write a report
 	@$(BIN)/platewise run --demo
 
-# Two processes keep two cores busy: threads within one would wait for the other's (8 % of the time).
 test: setup  ## Run the tests, an end-to-end run of the real pipeline among them
-	OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 $(PYTEST) -m "not thorough"
+	$(PYTEST) -m "not thorough"
 
 test-all: setup  ## The same with every variant, kill and rehearsal of the compiled pipelines (twice as long)
 	$(PYTEST)
