@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from trainer.errors import PlatewiseError
 from trainer.tiff_metadata import MIN_IS_BLACK, MIN_IS_WHITE, tiff_metadata
+
+if TYPE_CHECKING:
+    from tifffile import TiffFile
 
 PNG, TIFF = (".png",), (".tif", ".tiff")
 SUFFIXES = (*PNG, *TIFF)
@@ -75,17 +78,20 @@ def _read_tiff(path: Path) -> GreyImage:
     import tifffile
 
     with tifffile.TiffFile(path) as file:
-        spread = any(series.is_multifile for series in file.series)
+        if not any(series.is_multifile for series in file.series):
+            return _grey_of(file, path)
     # Of a data set in many files, each file is read for itself.
-    with tifffile.TiffFile(path, is_ome=False if spread else None) as file:
-        if len(file.series) != 1 or not file.series[0].axes.endswith("YX"):
-            axes = ", ".join(series.axes for series in file.series)
-            raise PlatewiseError(
-                f"{path} has axes {axes}; one series of grey pages (...YX) is read"
-            )
-        if int(file.pages.first.photometric) not in (MIN_IS_WHITE, MIN_IS_BLACK):
-            raise PlatewiseError(f"{path} is in colour; grey images are read")
-        return GreyImage(file.series[0].asarray(), tiff_metadata(file))
+    with tifffile.TiffFile(path, is_ome=False) as file:
+        return _grey_of(file, path)
+
+
+def _grey_of(file: TiffFile, path: Path) -> GreyImage:
+    if len(file.series) != 1 or not file.series[0].axes.endswith("YX"):
+        axes = ", ".join(series.axes for series in file.series)
+        raise PlatewiseError(f"{path} has axes {axes}; one series of grey pages (...YX) is read")
+    if int(file.pages.first.photometric) not in (MIN_IS_WHITE, MIN_IS_BLACK):
+        raise PlatewiseError(f"{path} is in colour; grey images are read")
+    return GreyImage(file.series[0].asarray(), tiff_metadata(file))
 
 
 def write_grey(path: Path, image: GreyImage) -> None:

@@ -28,15 +28,16 @@ def tiff_metadata(file: TiffFile) -> dict[str, Any]:
     white = int(first.photometric) == MIN_IS_WHITE
     keep: dict[str, Any] = {"photometric": "miniswhite" if white else "minisblack"}
     keep |= _resolution(first.tags)
-    axes = file.series[0].axes
-    if file.is_imagej:
+    # As what it was read: XML that says OME may be broken, and the pages be read without it.
+    kind, axes = file.series[0].kind, file.series[0].axes
+    if kind == "imagej":
         known = file.imagej_metadata or {}
         more = {key: value for key, value in known.items() if key not in _IMAGEJ_DERIVED}
         # ImageJ reads its hyperstacks uncompressed alone.
         return keep | {"imagej": True, "compression": None, "metadata": {"axes": axes} | more}
-    if file.is_ome:
+    if kind == "ome":
         return keep | {"ome": True, "metadata": {"axes": axes} | _ome(file.ome_metadata or "")}
-    if first.description and not file.is_shaped:
+    if first.description and kind != "shaped":
         keep |= {"description": first.description.encode(), "metadata": None}
     return keep
 

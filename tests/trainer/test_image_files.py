@@ -29,9 +29,10 @@ def stack(*shape: int) -> np.ndarray:
     return RNG.integers(0, 60_000, (*shape, 16, 18)).astype(np.uint16)
 
 
+@pytest.mark.parametrize("kind", [{}, {"imagej": True}, {"ome": True}])
 @pytest.mark.parametrize("photometric", ["miniswhite", "minisblack"])
-def test_white_stays_white(tmp_path: Path, photometric: str) -> None:
-    with tifffile.TiffFile(copied(tmp_path, stack(), photometric=photometric)) as file:
+def test_white_stays_white(tmp_path: Path, photometric: str, kind: dict) -> None:
+    with tifffile.TiffFile(copied(tmp_path, stack(), photometric=photometric, **kind)) as file:
         assert file.pages.first.photometric.name == photometric.upper()
 
 
@@ -74,6 +75,13 @@ def test_an_ome_tiff_stays_one(tmp_path: Path) -> None:
 def test_a_microscopes_own_description_is_kept(tmp_path: Path) -> None:
     xml = '<MetaData><prop id="Exposure" value="250 ms"/> 20 µm</MetaData>'
     path = copied(tmp_path, stack(), description=xml.encode(), metadata=None)
+    with tifffile.TiffFile(path) as file:
+        assert file.pages.first.description == xml
+
+
+def test_broken_ome_xml_is_a_description(tmp_path: Path) -> None:
+    xml = '<?xml version="1.0"?><OME><Image></OME>'
+    path = copied(tmp_path, stack(), description=xml, metadata=None)
     with tifffile.TiffFile(path) as file:
         assert file.pages.first.description == xml
 
