@@ -50,6 +50,9 @@ LIBRARIES = {
     "tfx": "tfx",
 }
 
+#: Tries at a file's syntax tree, see :func:`_parse`.
+_PARSES = 5
+
 _NOT_DATA = {".py", ".pyc", ".md", ".so"}
 _DOTTED = re.compile(rf"({'|'.join(PACKAGES)})(\.[A-Za-z_]\w*)+")
 
@@ -150,8 +153,24 @@ def _scan(path: Path) -> tuple[frozenset[str], frozenset[str]]:
 def _scan_version(
     path: Path, mtime_ns: int, size_bytes: int
 ) -> tuple[frozenset[str], frozenset[str]]:
-    names = frozenset(_imported(ast.parse(path.read_bytes(), filename=str(path))))
+    names = frozenset(_imported(_parse(path)))
     return names, frozenset(name.split(".")[0] for name in names if not name.startswith("."))
+
+
+def _parse(path: Path) -> ast.AST:
+    """Syntax tree of a file.
+
+    CPython 3.11 counts the depth of a tree once for all threads. If a finalizer runs while one is
+    built, and it or another thread parses something too (printing a traceback does), the counts
+    no longer match and a sound file raises SystemError
+    (https://github.com/python/cpython/issues/106905). So that is tried again.
+    """
+    for _ in range(_PARSES - 1):
+        try:
+            return ast.parse(path.read_bytes(), filename=str(path))
+        except SystemError:
+            continue
+    return ast.parse(path.read_bytes(), filename=str(path))
 
 
 def _imported(tree: ast.AST) -> Iterator[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import gc
 from pathlib import Path
 
 import pytest
@@ -114,6 +116,34 @@ def test_a_new_version_of_an_imported_library_changes_the_digest(
 def test_unknown_module_is_named(tree: Path) -> None:
     with pytest.raises(ModuleNotFoundError, match="numpy"):
         code_digest("numpy", root=tree)
+
+
+class ParsesWhenCollected:
+    """Garbage whose finalizer parses, as one that prints a traceback does."""
+
+    n_collected = 0
+
+    def __init__(self) -> None:
+        self.cycle = self
+
+    def __del__(self) -> None:
+        ast.parse("x = 1")
+        ParsesWhenCollected.n_collected += 1
+
+
+def test_garbage_collected_while_a_file_is_parsed_does_no_harm() -> None:
+    expected = code_digest("components.digest", "trainer.strict")
+    before, thresholds = ParsesWhenCollected.n_collected, gc.get_threshold()
+    gc.collect()
+    gc.set_threshold(100)
+    try:
+        for _ in range(50):
+            digest._scan_version.cache_clear()
+            ParsesWhenCollected()
+            assert code_digest("components.digest", "trainer.strict") == expected
+    finally:
+        gc.set_threshold(*thresholds)
+    assert ParsesWhenCollected.n_collected > before
 
 
 def test_real_trainer_closure_reaches_the_science() -> None:
