@@ -11,13 +11,14 @@ import sys
 import threading
 from collections.abc import Iterator
 from email import message_from_bytes
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 import yaml
+from servers.threaded import QuietServer
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DIGEST = "sha256:" + "ab" * 32
@@ -37,7 +38,7 @@ def module(name: str) -> ModuleType:
 template, gate = module("template"), module("gate")
 
 
-class Registry(ThreadingHTTPServer):
+class Registry(QuietServer):
     """The part of a KFP registry that is used: upload, download by tag, tags."""
 
     def __init__(self) -> None:

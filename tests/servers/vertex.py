@@ -13,7 +13,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from google.protobuf import json_format
@@ -22,6 +22,7 @@ from servers.handlers import Handlers
 from servers.jobs import CustomJobRunner, Jobs, State
 from servers.rest import BadRequestError, Call, parse
 from servers.store import ApiError, Store
+from servers.threaded import QuietServer
 
 #: What the service says with each kind of failure.
 STATUSES = {
@@ -82,8 +83,7 @@ class VertexServer:
         self.refused: list[tuple[str, str]] = []
         self._failures: list[Failure] = []
         self._lock = threading.Lock()
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(self))
-        self._http.daemon_threads = True
+        self._http = QuietServer(("127.0.0.1", 0), _handler_of(self))
         self._thread = threading.Thread(
             target=self._http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
         )
