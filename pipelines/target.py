@@ -16,6 +16,7 @@ from tfx.types import BaseChannel, standard_artifacts
 from tfx.types.channel import Channel
 
 from components.baseline import LatestOtherBlessedModelStrategy
+from components.beam_options import IN_PROCESS
 from components.digest import code_digest
 from components.evaluator.component import PlateEvaluator
 from components.plate_example_gen.config import ScreenConfig
@@ -138,12 +139,8 @@ def beam_args(config: BeamConfig) -> list[Any]:
     workers = config.workers or min(_MOST_WORKERS, len(os.sched_getaffinity(0)))
     mode = config.mode if workers > 1 else "in_memory"
     return [
-        # Named, because the default runner first tries to download another one.
-        "--runner=FnApiRunner",
+        *IN_PROCESS,
         f"--direct_num_workers={workers}",
         f"--direct_running_mode={mode}",
-        # Unused here; without one of Beam's packaging options TFX packs itself up anew for
-        # every component, which takes seconds.
-        "--sdk_container_image=unused",
         *config.extra_args,
     ]

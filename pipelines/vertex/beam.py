@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from components.beam_options import IN_PROCESS
 from pipelines.vertex.config import VertexConfig
 
 #: 20 MiB of records at a time instead of up to 1,000 records (400 MB) on a worker.
@@ -16,7 +17,7 @@ def beam_args(config: VertexConfig) -> list[Any]:
         "dataflow": _dataflow,
         "flink": _portable,
         "spark": _portable,
-        "local": lambda _: ["--runner=FnApiRunner", "--sdk_container_image=unused"],
+        "local": lambda _: list(IN_PROCESS),
     }[config.beam.runner]
     return [*runner(config), _BYTE_SIZE_MINIBATCHES, *config.beam.extra_args]
 

@@ -8,6 +8,7 @@ import sys
 import pytest
 from apache_beam.options.pipeline_options import SetupOptions
 
+from components.beam_options import IN_PROCESS
 from components.evaluator.executor import PlateEvaluatorExecutor
 from components.normaliser.executor import PlateTransformExecutor
 
@@ -30,7 +31,7 @@ def test_workers_can_unpickle_what_they_are_sent() -> None:
 
 
 def _plugins(executor: type) -> list[str]:
-    arguments = ["--runner=FnApiRunner", "--beam_plugins=json"]
+    arguments = [*IN_PROCESS, "--beam_plugins=json"]
     context = executor.Context(beam_pipeline_args=arguments, unique_id="1")
     pipeline = executor(context)._make_beam_pipeline()
     return list(pipeline.options.view_as(SetupOptions).beam_plugins)

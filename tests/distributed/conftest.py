@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 
+from components.beam_options import IN_PROCESS
 from trainer.simulation import simulate_screen
 from trainer.simulation.config import tiny_config
 
 HERE = Path(__file__).parent
 STAGES = ("example_gen", "transform", "evaluator")
-FN_API_RUNNER = ["--runner=FnApiRunner", "--sdk_container_image=unused"]
+FN_API_RUNNER = list(IN_PROCESS)
 
 
 def load(path: Path) -> ModuleType:

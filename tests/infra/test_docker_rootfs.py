@@ -114,6 +114,7 @@ def test_commands_answer() -> None:
 
 INGEST = """
 import json, sys
+from components.beam_options import IN_PROCESS
 from components.plate_example_gen import kernels
 from components.plate_example_gen.component import PlateExampleGen
 from components.plate_example_gen.config import QualityConfig, ScreenConfig, SplitConfig
@@ -127,7 +128,7 @@ artifacts = {}
 for name, channel in PlateExampleGen.SPEC_CLASS.OUTPUTS.items():
     artifacts[name] = [channel.type()]
     artifacts[name][0].uri = f"{sys.argv[2]}/{name}"
-context = Executor.Context(beam_pipeline_args=["--runner=FnApiRunner"], unique_id="1")
+context = Executor.Context(beam_pipeline_args=list(IN_PROCESS), unique_id="1")
 Executor(context).Do({}, artifacts, properties)
 print("compiled" if kernels.compiled() else "not compiled")
 """

@@ -147,6 +147,7 @@ def evaluate(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Evaluate
         from tfx.dsl.components.base import base_beam_executor
         from tfx.types import artifact_utils, standard_artifacts
 
+        from components.beam_options import IN_PROCESS
         from components.evaluator.executor import CONFIG_KEY, PlateEvaluatorExecutor
         from trainer.strict import to_mapping
 
@@ -178,7 +179,7 @@ def evaluate(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Evaluate
         }
         (out / "evaluation").mkdir()
         context = base_beam_executor.BaseBeamExecutor.Context(
-            beam_pipeline_args=["--runner=FnApiRunner"],
+            beam_pipeline_args=list(IN_PROCESS),
             tmp_dir=str(tmp_path_factory.mktemp("beam")),
             unique_id="1",
         )

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from components.beam_options import IN_PROCESS
 from components.evaluator.config import EvaluationConfig
 from components.evaluator.results import read_evaluation
 
@@ -51,10 +52,9 @@ def run(predictions: Path, folder: Path, config: EvaluationConfig) -> Path:
             pipeline_root=str(folder),
             components=[rows, model, evaluator, pusher],
             beam_pipeline_args=[
-                "--runner=FnApiRunner",
+                *IN_PROCESS,
                 "--direct_num_workers=2",
                 "--direct_running_mode=multi_threading",
-                "--sdk_container_image=unused",
             ],
             metadata_connection_config=metadata.sqlite_metadata_connection_config(
                 str(folder / "metadata.db")

@@ -132,6 +132,7 @@ def run_transform(schema_dir: Path, tmp_path_factory: pytest.TempPathFactory) ->
         from tfx.types import artifact_utils, standard_artifacts
         from tfx.utils import json_utils
 
+        from components.beam_options import IN_PROCESS
         from components.normaliser.component import PREPROCESSING_FN
         from components.normaliser.executor import PlateTransformExecutor
 
@@ -144,7 +145,7 @@ def run_transform(schema_dir: Path, tmp_path_factory: pytest.TempPathFactory) ->
         examples.split_names = artifact_utils.encode_split_names(["train", "eval"])
         out = tmp_path_factory.mktemp("transform")
         context = base_beam_executor.BaseBeamExecutor.Context(
-            beam_pipeline_args=["--runner=FnApiRunner"],
+            beam_pipeline_args=list(IN_PROCESS),
             tmp_dir=str(tmp_path_factory.mktemp("beam")),
             unique_id="1",
         )

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from components.beam_options import IN_PROCESS
 from trainer.config import NormalizerConfig
 from trainer.transform_graph import read_normaliser
 
@@ -42,10 +43,9 @@ def run(screen: Any, schema_dir: Path, folder: Path, config: NormalizerConfig, d
             components=[examples, schema, transform],
             enable_cache=True,
             beam_pipeline_args=[
-                "--runner=FnApiRunner",
+                *IN_PROCESS,
                 "--direct_num_workers=2",
                 "--direct_running_mode=multi_threading",
-                "--sdk_container_image=unused",
             ],
             metadata_connection_config=metadata.sqlite_metadata_connection_config(
                 str(folder / "metadata.db")

@@ -15,6 +15,7 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.utils import io_utils
 
 from components.artifacts import QualityControl
+from components.beam_options import IN_PROCESS
 from components.plate_example_gen.component import PlateExampleGen
 from components.plate_example_gen.config import QualityConfig, ScreenConfig, SplitConfig
 from components.plate_example_gen.executor import Executor
@@ -49,7 +50,7 @@ def run(out: Path, screen: ScreenConfig, splits=None, quality=None):
         artifact.uri = str(out / name)
         Path(artifact.uri).mkdir(parents=True, exist_ok=True)
         artifacts[name] = [artifact]
-    context = Executor.Context(beam_pipeline_args=["--runner=FnApiRunner"], unique_id="1")
+    context = Executor.Context(beam_pipeline_args=list(IN_PROCESS), unique_id="1")
     Executor(context).Do({}, artifacts, properties(screen, splits, quality))
     return {name: found[0] for name, found in artifacts.items()}
 
