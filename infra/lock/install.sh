@@ -30,7 +30,14 @@ echo "Installing $(grep -c '==' requirements.lock) locked packages into $venv (a
 # The one package that pip installs is uv, from the lock itself; uv installs the rest in seconds.
 sed -n '/^uv==/,/[^\\]$/p' requirements.lock >"$venv/uv.lock"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r "$venv/uv.lock"
-if ! "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" \
+# Python compiles each module once and keeps that. Where it is told not to, every command would
+# compile TensorFlow and TFX anew and take 24 seconds to start instead of 9.
+compile=
+if [ -n "${PYTHONDONTWRITEBYTECODE:-}" ]; then
+    echo "PYTHONDONTWRITEBYTECODE is set: compiling them now, which takes a minute more."
+    compile=--compile-bytecode
+fi
+if ! "$venv/bin/uv" pip install --quiet $compile --python "$venv/bin/python" \
     --no-deps --require-hashes -r requirements.lock; then
     # pip knows index settings that uv does not read (pip.conf, PIP_INDEX_URL).
     echo "uv could not install the lock; trying pip, which takes a few minutes." >&2
