@@ -106,11 +106,18 @@ def run_until_compared(training) -> dict[str, str]:
     return {node: str(*(made / node / output).iterdir()) for node, output in COMPARED.items()}
 
 
-def test_kill_and_rerun_then_change_a_line(make_training, settings, tmp_path: Path) -> None:
-    runs = Runs(tmp_path, settings(tmp_path / "runs"))
+@pytest.fixture(scope="module")
+def killed(settings, tmp_path_factory) -> tuple[Runs, dict[str, list]]:
+    """A run killed in ingest, killed in training, then finished."""
+    folder = tmp_path_factory.mktemp("killed")
+    runs = Runs(folder, settings(folder / "runs"))
     runs.kill_in("PlateExampleGen", after_s=0.3)
     runs.kill_in("PlateTrainer", after_s=4.0)
-    outcome = runs.finish()
+    return runs, runs.finish()
+
+
+def test_kill_and_rerun(killed, make_training) -> None:
+    _, outcome = killed
     assert [outcome[node][0] for node in COMPARED] == ["cached", "cached"]
     undisturbed = make_training("undisturbed")
     expected = run_until_compared(undisturbed)
@@ -119,6 +126,10 @@ def test_kill_and_rerun_then_change_a_line(make_training, settings, tmp_path: Pa
         files = undisturbed.digest(uri)
         assert files and files == undisturbed.digest(expected[node]), node
 
+
+@pytest.mark.thorough
+def test_a_changed_line_runs_again_from_there(killed) -> None:
+    runs, _ = killed
     page = runs.code / "components" / "predictor" / "executor.py"
     page.write_text(page.read_text() + "\n# one more line\n")
     said = runs.kill_in("PlatePredictor", "run")
