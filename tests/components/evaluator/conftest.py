@@ -139,7 +139,7 @@ class Evaluated:
     blessing: Any
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def evaluate(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Evaluated]:
     """evaluate(Made, EvaluationConfig) -> Evaluated: the real executor on written rows."""
 
@@ -190,7 +190,7 @@ def evaluate(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Evaluate
     return run
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def made() -> type[Made]:
     return Made
 
