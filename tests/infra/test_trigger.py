@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import socket
 import sys
 import threading
 import uuid
@@ -14,9 +13,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from gcp_storage_emulator.server import create_server
 from google.api_core import exceptions
 from google.cloud import storage
+from servers.emulator import emulated_storage
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TRIGGER = REPOSITORY / "infra/trigger"
@@ -42,15 +41,8 @@ SPECIFICATION = {
 @pytest.fixture(scope="module")
 def gcs() -> Iterator[storage.Client]:
     """A GCS server in memory; its address is in the environment while it runs."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    running = create_server("127.0.0.1", port, in_memory=True)
-    running.start()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
+    with emulated_storage():
         yield storage.Client.create_anonymous_client()
-    running.stop()
 
 
 @pytest.fixture(scope="module")

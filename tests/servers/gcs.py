@@ -14,13 +14,12 @@ import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import unquote
 
 import google_crc32c
-from gcp_storage_emulator.server import create_server
-from servers.threaded import QuietServer
+from servers.emulator import emulator
+from servers.threaded import PromptHandler, QuietServer
 
 _HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "keep-alive"}
 
@@ -65,8 +64,8 @@ class GcsServer:
     """Start it with ``with GcsServer() as server``; its address is ``server.endpoint``."""
 
     def __init__(self) -> None:
-        self._emulator_port = _free_port()
-        self._emulator = create_server("127.0.0.1", self._emulator_port, in_memory=True)
+        self._emulator = emulator()
+        self._emulator_port = 0
         #: ``METHOD /path status``, in order.
         self.log: list[str] = []
         #: Requests that met a fault.
@@ -80,14 +79,14 @@ class GcsServer:
         )
 
     def __enter__(self) -> GcsServer:
-        self._emulator.start()
+        self._emulator_port = self._emulator.__enter__()
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._http.shutdown()
         self._http.server_close()
-        self._emulator.stop()
+        self._emulator.__exit__(None, None, None)
 
     @property
     def endpoint(self) -> str:
@@ -171,14 +170,8 @@ def _flipped(content: bytes) -> bytes:
     return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _handler_of(server: GcsServer) -> Callable[..., BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+def _handler_of(server: GcsServer) -> Callable[..., PromptHandler]:
+    class Handler(PromptHandler):
         protocol_version = "HTTP/1.1"
 
         def _serve(self) -> None:
@@ -247,8 +240,5 @@ def _handler_of(server: GcsServer) -> Callable[..., BaseHTTPRequestHandler]:
             self.connection.shutdown(socket.SHUT_RDWR)
 
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
-
-        def log_message(self, *_: object) -> None:
-            return None
 
     return Handler

@@ -13,7 +13,6 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from google.protobuf import json_format
@@ -22,7 +21,7 @@ from servers.handlers import Handlers
 from servers.jobs import CustomJobRunner, Jobs, State
 from servers.rest import BadRequestError, Call, parse
 from servers.store import ApiError, Store
-from servers.threaded import QuietServer
+from servers.threaded import PromptHandler, QuietServer
 
 #: What the service says with each kind of failure.
 STATUSES = {
@@ -211,8 +210,8 @@ def _error(status: int, message: str, details: Sequence[Any] = (), name: str = "
     return json.dumps({"error": error}).encode()
 
 
-def _handler_of(server: VertexServer) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+def _handler_of(server: VertexServer) -> type[PromptHandler]:
+    class Handler(PromptHandler):
         protocol_version = "HTTP/1.1"
 
         def _serve(self) -> None:
@@ -229,8 +228,5 @@ def _handler_of(server: VertexServer) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(answer[1])
 
         do_GET = do_POST = do_PATCH = do_DELETE = do_PUT = _serve
-
-        def log_message(self, *_: object) -> None:
-            return None
 
     return Handler

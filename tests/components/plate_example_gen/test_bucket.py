@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import socket
 import uuid
 
 import apache_beam as beam
 import numpy as np
 import pytest
-from gcp_storage_emulator.server import create_server
 from google.cloud import storage as gcs
+from servers.emulator import emulated_storage
 
 from components.plate_example_gen.check import check_screen
 from components.plate_example_gen.config import QualityConfig, ScreenConfig, SplitConfig
@@ -27,15 +26,8 @@ ARGS = ["--runner=FnApiRunner", "--no_auth", "--project=test"]
 @pytest.fixture(scope="module")
 def server():
     """A GCS server in memory; its address is in the environment while it runs."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    running = create_server("127.0.0.1", port, in_memory=True)
-    running.start()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
+    with emulated_storage():
         yield
-    running.stop()
 
 
 @pytest.fixture

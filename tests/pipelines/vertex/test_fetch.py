@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import socket
 import uuid
 
 import pytest
-from gcp_storage_emulator.server import create_server
 from gcp_storage_emulator.storage import Storage
 from google.cloud.storage import Client
+from servers.emulator import emulated_storage
 
 from pipelines.vertex.fetch import download, fetch
 from trainer.errors import PlatewiseError
@@ -21,15 +20,8 @@ NAME = f"projects/example/locations/us-central1/pipelineJobs/{ID}"
 @pytest.fixture(scope="module")
 def storage_server():
     """A GCS server in memory; its address is in the environment while it runs."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    running = create_server("127.0.0.1", port, in_memory=True)
-    running.start()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
+    with emulated_storage():
         yield
-    running.stop()
 
 
 @pytest.fixture
