@@ -17,6 +17,12 @@ import pytest
 hypothesis.settings.register_profile("platewise", deadline=None)
 hypothesis.settings.load_profile("platewise")
 
+# Tests that run side by side share the cores: in each, TensorFlow would start a thread for all.
+n_side_by_side = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+if n_side_by_side > 1:
+    n_threads = max(1, len(os.sched_getaffinity(0)) // n_side_by_side)
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(n_threads))
+
 # A shell that runs the tests in the background has them ignore Ctrl-C, which some of them send.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
