@@ -86,7 +86,6 @@ def ingest(
     prepared.screen.problems.raise_any(f"{screen.root} cannot be used")
     require_training_splits(prepared)
     _stop_early(prepared, quality)
-    n_channels = len(screen.channel_names)
     read_plate = ReadPlate(
         replace(prepared.options, encode=True),
         prepared.assignment,
@@ -101,27 +100,18 @@ def ingest(
             | "Spread" >> beam.Reshuffle()
             | "ReadPlate" >> beam.ParDo(read_plate)
         )
-    tally = Tally(prepared, quality, n_channels)
+    tally = Tally(prepared, quality, len(screen.channel_names))
     written = _collect(tally, target, destination, source)
     reasons = tally.reasons_to_stop()
     if reasons:
         raise ScreenError(_stop_text(screen.root, reasons))
     _write_quality(tally, screen, target, destination.quality)
-    text = schema_text(n_channels)
+    text = schema_text(len(screen.channel_names))
     quality_files.write_text(target, f"{destination.schema.rstrip('/')}/{SCHEMA_NAME}", text)
     with ThreadPoolExecutor(threads) as pool:
         shards = tuple(pool.map(partial(publish, target, destination.examples), written))
     target.remove_folder(f"{destination.examples.rstrip('/')}/{TEMPORARY_NAME}")
-    size = prepared.options.size
-    manifest = manifests.Manifest(
-        shards=shards,
-        n_channels=n_channels,
-        height=size.height if size else 0,
-        width=size.width if size else 0,
-        classes=classes(prepared.screen, prepared.assignment),
-        expected_sites=prepared.expected_sites,
-        channel_names=screen.channel_names,
-    )
+    manifest = _manifest(prepared, screen, shards)
     path = f"{destination.examples.rstrip('/')}/{manifests.MANIFEST_NAME}"
     quality_files.write_text(target, path, manifests.to_json(manifest))
     return manifest
@@ -215,6 +205,21 @@ def _unpack(packed: bytes) -> Plate:
     plate = pickle.loads(zlib.decompress(packed))
     assert isinstance(plate, Plate)
     return plate
+
+
+def _manifest(
+    prepared: Prepared, screen: ScreenConfig, shards: tuple[manifests.Shard, ...]
+) -> manifests.Manifest:
+    size = prepared.options.size
+    return manifests.Manifest(
+        shards=shards,
+        n_channels=len(screen.channel_names),
+        height=size.height if size else 0,
+        width=size.width if size else 0,
+        classes=classes(prepared.screen, prepared.assignment),
+        expected_sites=prepared.expected_sites,
+        channel_names=screen.channel_names,
+    )
 
 
 def _stop_early(prepared: Prepared, quality: QualityConfig) -> None:

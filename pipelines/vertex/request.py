@@ -59,12 +59,8 @@ def build_request(
     """
     from google.cloud.aiplatform_v1 import types
 
-    spec = copy.deepcopy(dict(pipeline_spec(job)))
-    runtime = copy.deepcopy(dict(job.get("runtimeConfig", {})))
     config.require("project", "region")
-    root = config.pipeline_root or runtime.get("gcsOutputDirectory", "")
-    if not root:
-        config.require("pipeline_root")
+    spec = copy.deepcopy(dict(pipeline_spec(job)))
     name = spec["pipelineInfo"]["name"]
     job_id = job_id or new_job_id(name)
     if not _JOB_ID.fullmatch(job_id):
@@ -74,13 +70,10 @@ def build_request(
         )
     if cache is not None:
         _set_caching(spec, cache)
-    runtime["gcsOutputDirectory"] = root
-    if values:
-        runtime["parameterValues"] = {**runtime.get("parameterValues", {}), **values}
     message: dict[str, Any] = {
         "displayName": job.get("displayName") or name,
         "pipelineSpec": spec,
-        "runtimeConfig": runtime,
+        "runtimeConfig": _runtime(job, config, values),
         "labels": {**job.get("labels", {}), **config.labels},
     }
     if config.service_account:
@@ -124,6 +117,20 @@ def console_address(resource_name: str) -> str:
     project, region, kind, name = parts[1], parts[3], parts[4], parts[5]
     page = "pipelines/runs" if kind == "pipelineJobs" else "pipelines/schedules"
     return f"{CONSOLE}/locations/{region}/{page}/{name}?project={project}"
+
+
+def _runtime(
+    job: Mapping[str, Any], config: VertexConfig, values: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """The compiled job's settings for its run, with the folder and the values of this one."""
+    runtime = copy.deepcopy(dict(job.get("runtimeConfig", {})))
+    root = config.pipeline_root or runtime.get("gcsOutputDirectory", "")
+    if not root:
+        config.require("pipeline_root")
+    runtime["gcsOutputDirectory"] = root
+    if values:
+        runtime["parameterValues"] = {**runtime.get("parameterValues", {}), **values}
+    return runtime
 
 
 def _set_caching(spec: dict[str, Any], cache: bool) -> None:
