@@ -26,7 +26,11 @@ METRICS = {
         "linear probe of the experiment within a cell type, held-out and training wells, "
         "corrected embedding; chance is 1 / experiments of the cell type",
     ),
-    "psnr_gain_db": ("dB", "denoised against noisy under the fixed noise, mean over channels"),
+    "psnr_gain_db": (
+        "dB",
+        "denoised against noisy under the fixed noise, mean over channels; the reference is the "
+        "image as it is, so on images that are noisy themselves a good denoiser loses",
+    ),
     "train_s": ("s", "training, wall clock of the machine as it was"),
 }
 
