@@ -27,11 +27,11 @@ GRIDS: dict[str, tuple[str, dict[str, Sequence[Any]]]] = {
     "gaussian": ("gaussian", {"sigma_px": (0.8, 1.0, 1.4, 2.0, 2.8)}),
     "bilateral": (
         "gaussian",
-        {"sigma_px": (2.0, 3.0, 4.0), "range_in_sigmas": (3.0, 5.0, 8.0, 12.0)},
+        {"sigma_px": (4.0, 5.5, 8.0), "range_in_sigmas": (5.0, 8.0, 12.0)},
     ),
-    "tv": ("gaussian", {"weight_in_sigmas": (1.0, 2.0, 3.0, 4.5, 6.0)}),
+    "tv": ("gaussian", {"weight_in_sigmas": (2.0, 3.0, 4.5, 6.0, 8.0)}),
     "wavelet": ("gaussian", {"strength_in_sigmas": (1.0, 1.5, 2.0, 3.0)}),
-    "nlm": ("gaussian", {"cutoff_in_sigmas": (0.6, 0.8, 1.0, 1.2, 1.5)}),
+    "nlm": ("gaussian", {"cutoff_in_sigmas": (0.8, 1.0, 1.2, 1.5, 1.8, 2.2)}),
     "vst-nlm": ("poisson", {"cutoff_in_sigmas": (0.6, 0.8, 1.0, 1.2)}),
 }
 
